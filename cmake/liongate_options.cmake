@@ -1,0 +1,38 @@
+# Compiler settings shared by all of our targets, and the few functions the folders use to declare themselves.
+
+add_library(liongate_options INTERFACE)
+target_compile_options(liongate_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wno-missing-field-initializers -fno-omit-frame-pointer)
+if(LIONGATE_WERROR)
+  target_compile_options(liongate_options INTERFACE -Werror)
+endif()
+target_compile_definitions(liongate_options INTERFACE _GNU_SOURCE LIONGATE_VERSION="${PROJECT_VERSION}")
+target_include_directories(liongate_options INTERFACE ${CMAKE_SOURCE_DIR})
+
+if(LIONGATE_SANITIZE STREQUAL "address")
+  set(LIONGATE_SANITIZE_FLAGS -fsanitize=address,undefined -fno-sanitize-recover=all)
+elseif(LIONGATE_SANITIZE STREQUAL "thread")
+  set(LIONGATE_SANITIZE_FLAGS -fsanitize=thread)
+elseif(LIONGATE_SANITIZE STREQUAL "fuzzer")
+  set(LIONGATE_SANITIZE_FLAGS -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all)
+endif()
+if(LIONGATE_SANITIZE_FLAGS)
+  add_compile_options(${LIONGATE_SANITIZE_FLAGS})
+  add_link_options(${LIONGATE_SANITIZE_FLAGS})
+endif()
+
+# liongate_library(NAME SOURCES... ) declares a static library of ours with the shared options.
+function(liongate_library name)
+  add_library(${name} STATIC ${ARGN})
+  target_link_libraries(${name} PUBLIC liongate_options)
+endfunction()
+
+# liongate_unsanitized(TARGET): the launcher and the plugins run under seccomp and in an empty root, where the
+# sanitizers' runtimes cannot work.
+function(liongate_unsanitized name)
+  if(LIONGATE_SANITIZE_FLAGS)
+    target_compile_options(${name} PRIVATE -fno-sanitize=all)
+    target_link_options(${name} PRIVATE -fno-sanitize=all)
+  endif()
+endfunction()

@@ -1,0 +1,80 @@
+// The daemon's configuration: one YAML file, defaults for everything, all faults reported together with file:line.
+//
+// Ownership and thread: a plain value; parsing opens only the file named. docs/configuration.md is the reference.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kernel/base/limits.h"
+#include "kernel/base/result.h"
+
+namespace liongate::config {
+
+enum class Environment { kDevelopment, kTesting, kStaging, kProduction };
+std::string_view name_of(Environment environment);
+Result<Environment> parse_environment(std::string_view text);  // kInvalidConfig lists the four
+
+enum class LogLevel { kDebug, kInfo, kWarning, kError };
+std::string_view name_of(LogLevel level);
+
+enum class DurabilityMode { kDurable, kBeforeRun, kBatch, kAsync };
+std::string_view name_of(DurabilityMode mode);
+
+// A rule of what the operator grants; the first that matches decides. Patterns are shell globs ("*" matches any run of
+// characters). A manifest's permission text ("fs_read:/srv/data") is matched against `permission`.
+struct PolicyRule {
+  std::string plugin = "*";
+  std::string permission = "*";
+  bool allow = false;
+};
+
+struct DaemonConfig {
+  std::string state_dir;
+  std::string socket;
+  Environment environment = Environment::kProduction;
+  LogLevel log_level = LogLevel::kInfo;
+  DurabilityMode durability = DurabilityMode::kDurable;
+  std::vector<PolicyRule> policy;              // see `grants_by_default`
+  int invoke_timeout_ms = limits::kInvokeTimeoutMsDefault;
+  int ready_timeout_ms = limits::kReadyTimeoutMs;
+  int stop_grace_ms = limits::kStopGraceMs;
+  int busy_poll_us = 0;                        // kernel thread: spin so long before it sleeps
+  std::string python_interpreter = "/usr/bin/python3";
+  std::string node_interpreter = "/usr/bin/node";
+  std::uint64_t log_segment_bytes = limits::kLogSegmentBytes;
+  std::uint64_t log_retention_bytes_max = 0;
+  std::string launcher_path;                   // empty: beside liongated
+  std::string plugin_uid_range;                // "FIRST-LAST", used as root; empty: the default range
+
+  // Development and testing grant what no rule names; staging and production refuse it.
+  bool grants_by_default() const {
+    return environment == Environment::kDevelopment || environment == Environment::kTesting;
+  }
+};
+
+// Where things are when nobody says otherwise: for root /etc/liongate, /var/lib/liongate, /run/liongate; for a user the
+// XDG folders from the process's environment. `config_file` is where it would be read from if it exists.
+struct DefaultPaths {
+  std::string config_file;
+  std::string state_dir;
+  std::string socket;
+};
+DefaultPaths default_paths();
+
+// Parses `text`; `path` is for messages. Unknown keys, wrong types and values out of range are kInvalidConfig, together.
+Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::string& path, DaemonConfig defaults);
+
+// Reads the file if `path` names one; a missing file is an error only where `must_exist`.
+enum class FilePresence { kMustExist, kMayBeMissing };
+Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults);
+
+// The whole configuration as YAML with a comment for each key: what --print-config shows; parses back to the same.
+std::string to_yaml(const DaemonConfig& config);
+
+// The socket that liongatectl uses when no flag names one: LIONGATE_SOCKET, the user's runtime folder if a socket is
+// there, /run/liongate/control.sock.
+std::string client_socket_path();
+
+}  // namespace liongate::config

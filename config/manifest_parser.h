@@ -1,0 +1,32 @@
+// Reads a plugin's manifest from TOML, JSON or YAML and reports every fault of it together, each with file:line and field.
+//
+// Ownership and thread: pure functions over text; any thread. They open no file.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "kernel/base/manifest.h"
+#include "kernel/base/result.h"
+
+namespace liongate::config {
+
+enum class ManifestFormat { kToml, kJson, kYaml };
+
+// By the ending of the file's name: .toml, .json, .yaml or .yml. Anything else is TOML.
+ManifestFormat format_of(std::string_view path);
+
+// Parses and validates. `path` is used in messages only ("path:line: field: what is wrong").
+// Errors: kInvalidManifest with all faults, one a line, in `message`; kUnknownPermission when the only faults are unknown
+// permission kinds. metadata["fields"] lists the faulty fields, comma-separated. A fault that names a near miss says so.
+Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path);
+
+// Reads one permission, KIND[:ARGUMENT]; kUnknownPermission or kInvalidManifest.
+Result<Permission> parse_permission(std::string_view text);
+
+// Names as they stand in manifests.
+std::string_view name_of(Runtime runtime);
+std::string_view name_of(Role role);
+std::string_view name_of(PermissionKind kind);
+
+}  // namespace liongate::config

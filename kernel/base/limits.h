@@ -1,0 +1,79 @@
+// Every bound of the kernel, the frames, the log and the edges, by name. Reaching one is a clear error, never growth.
+//
+// A bound that an operator may change is a default here and a key of the daemon's configuration (config/).
+// Sizes in bytes, times in milliseconds, unless the name says otherwise.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace liongate::limits {
+
+// --- frames (fd 3 and fd 4 of a plugin) ---
+inline constexpr std::uint32_t kFrameBytesMax = 16U * 1024 * 1024 + 64 * 1024;  // input bound plus the envelope
+inline constexpr std::uint32_t kFrameHeaderBytes = 4;
+inline constexpr std::size_t kFrameReadChunkBytes = 256 * 1024;
+inline constexpr std::uint32_t kProtocolVersionMin = 1;
+inline constexpr std::uint32_t kProtocolVersionMax = 1;
+inline constexpr std::size_t kFrameWriteBacklogBytesMax = 64U * 1024 * 1024;  // frames queued to one plugin's pipe
+inline constexpr int kFrameMidwayTimeoutMs = 10'000;  // a frame begun must be whole within this time
+
+// --- calls ---
+inline constexpr std::size_t kInputBytesMax = 16U * 1024 * 1024;
+inline constexpr std::size_t kOutputBytesMax = 16U * 1024 * 1024;
+inline constexpr std::size_t kOperationBytesMax = 128;
+inline constexpr std::size_t kCorrelationIdBytesMax = 128;
+inline constexpr std::size_t kCallsPerPluginMax = 1024;  // queued and running, one plugin
+inline constexpr std::size_t kCallsMax = 8192;           // queued and running, all plugins
+inline constexpr std::uint32_t kConcurrencyMax = 256;    // running at once in one instance
+inline constexpr std::uint32_t kCommandConcurrencyMax = 16;
+inline constexpr int kInvokeTimeoutMsDefault = 30'000;
+inline constexpr int kInvokeTimeoutMsMax = 24 * 60 * 60 * 1000;
+inline constexpr int kCancelGraceMs = 1'000;  // between a cancel frame and the kill of the plugin
+
+// --- lifecycle ---
+inline constexpr std::size_t kPluginsMax = 4096;
+inline constexpr int kReadyTimeoutMs = 10'000;  // from launch to the Ready frame
+inline constexpr int kStopGraceMs = 5'000;      // between the Shutdown frame and the kill
+inline constexpr int kLaunchTimeoutMs = 5'000;  // the launcher's own steps
+
+// --- supervision ---
+inline constexpr int kRestartBackoffMsMin = 100;
+inline constexpr int kRestartBackoffMsMax = 60'000;
+inline constexpr int kRestartsPerMinuteMax = 5;  // more within 60 s: FAILED, no further restart
+
+// --- plugin output kept for get-plugin-logs ---
+inline constexpr std::size_t kPluginLogBytesMax = 1024 * 1024;  // ring per plugin
+inline constexpr std::size_t kPluginLogLineBytesMax = 8 * 1024;
+inline constexpr std::size_t kCommandStderrTailBytes = 4 * 1024;
+
+// --- manifest and plugin folder ---
+inline constexpr std::size_t kManifestBytesMax = 256 * 1024;
+inline constexpr std::size_t kPluginNameBytesMax = 64;
+inline constexpr std::size_t kPermissionsMax = 64;
+inline constexpr std::size_t kArgsMax = 64;
+inline constexpr std::size_t kDigestFilesMax = 10'000;
+inline constexpr std::uint64_t kDigestBytesMax = 512ULL * 1024 * 1024;
+
+// --- event log ---
+inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
+inline constexpr std::size_t kLogRecordBytesMax = 1024 * 1024;
+inline constexpr std::size_t kEventPayloadBytesMax = 64 * 1024;  // an input or output beyond it: digest and length
+inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
+inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
+inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
+inline constexpr int kLogBatchDelayMs = 10;                            // durability `batch`
+inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
+inline constexpr std::size_t kFollowersMax = 64;
+
+// --- edges ---
+inline constexpr std::size_t kConnectionsMax = 1024;
+inline constexpr int kGrpcMessageBytesMax = 17 * 1024 * 1024;
+inline constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path less its terminator
+inline constexpr int kShutdownDrainMs = 5'000;
+
+// --- launcher ---
+inline constexpr std::size_t kLaunchMessageBytesMax = 160 * 1024;
+inline constexpr std::size_t kLaunchFdsMax = 16;
+
+}  // namespace liongate::limits

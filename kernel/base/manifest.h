@@ -1,0 +1,64 @@
+// A plugin's manifest as a value: what config/ parses, what the kernel keeps and what the daemon turns into a message.
+//
+// Ownership and thread: a plain value. It has passed validation when config/ made it; see config/manifest_parser.h.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace liongate {
+
+enum class Runtime : std::uint8_t { kNative, kPython, kNode, kWasm, kCommand, kService, kContainer };
+enum class Role : std::uint8_t { kCallable, kObserver };
+
+// 0 means "not asked for": the host's default holds.
+struct ManifestLimits {
+  std::uint64_t memory_bytes_max = 0;
+  std::uint64_t cpu_time_ms_max = 0;   // of one call
+  std::uint64_t wall_time_ms_max = 0;  // of one call
+  std::uint32_t processes_max = 0;
+  std::uint32_t open_files_max = 0;
+};
+
+enum class PermissionKind : std::uint8_t {
+  kFsRead,
+  kFsWrite,
+  kNetwork,
+  kEnv,
+  kProcess,
+  kJit,
+  kKv,
+  kPublish,
+  kSubscribe,
+  kInvoke,
+  kSecret,
+  kForbidden,  // never granted; seed 000 names it to test refusal
+};
+
+// One entry of `permissions`: KIND[:ARGUMENT]. `text` is as written, `argument` normalised (paths: as written, not resolved).
+struct Permission {
+  PermissionKind kind = PermissionKind::kForbidden;
+  std::string argument;
+  std::string text;
+};
+
+struct Manifest {
+  std::string name;
+  std::string version;
+  std::string entry_point;
+  std::vector<std::string> args;
+  std::vector<Permission> permissions;
+  Runtime runtime = Runtime::kNative;
+  Role role = Role::kCallable;
+  std::string description;
+  std::string author;
+  std::vector<std::string> tags;
+  ManifestLimits limits;
+  std::map<std::string, std::string> dependencies;
+  std::string configuration_schema_json;  // empty: the plugin declares none
+  std::vector<std::string> warnings;      // unknown keys and the like, worth telling but no reason to refuse
+};
+
+}  // namespace liongate

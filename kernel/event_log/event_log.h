@@ -1,0 +1,170 @@
+// The durable event log of one node: append, group commit on a writer thread, recovery, reading, following, verifying.
+//
+// The format on disk is prose in docs/event-log-format.md and code in kernel/event_log/format.h.
+//
+// Threads: `append` belongs to the kernel thread alone. Every other method may be called from any thread. The handlers
+// given at open are called on the writer thread and must only post. The writer thread is owned here and joined by
+// `close` or the destructor.
+//
+// Promise (architecture.md, law 2): when `on_durable(n)` was called, every event up to n survives kill -9 and a power
+// cut. The writer commits whenever it is idle and something asks for it; there is no timer but for SyncClass::kBatch.
+// A failed write for want of space makes the log read-only (reason LOG_READ_ONLY for new work; a reserve remains for
+// terminal records). A failed fdatasync is fatal: `on_fatal` is called once and nothing is acknowledged after it.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/base/clock.h"
+#include "kernel/base/error.h"
+#include "kernel/base/ids.h"
+#include "kernel/base/limits.h"
+#include "kernel/base/result.h"
+#include "liongate/v1/event.pb.h"
+
+namespace liongate::event_log {
+
+// How soon an event must be on disk.
+enum class SyncClass : std::uint8_t {
+  kNow,         // the next commit, as soon as the writer is idle
+  kBatch,       // within limits::kLogBatchDelayMs
+  kEventually,  // written at once, synced with the next commit that somebody waits for, at the latest at seal
+};
+
+// Whether an event may use the reserve of a full disk: those that end something that had begun may.
+enum class RecordUse : std::uint8_t { kNewWork, kTerminal };
+
+struct Options {
+  std::string folder;  // made with mode 0700 when missing
+  std::uint64_t segment_bytes = limits::kLogSegmentBytes;
+  std::uint64_t retention_bytes_max = 0;  // 0: keep everything; else whole sealed segments, oldest first
+};
+
+struct Handlers {
+  std::function<void(EventSeq durable_seq)> on_durable;             // non-decreasing
+  std::function<void(bool read_only, std::string why)> on_read_only;  // on every change
+  std::function<void(Error)> on_fatal;
+};
+
+// What recovery found when the log was opened.
+struct Recovery {
+  EventSeq last_seq = 0;
+  bool torn_tail = false;  // bytes after the last commit were cut off
+  std::string segment;     // of the torn tail
+  std::uint64_t offset = 0;
+  std::uint64_t bytes_dropped = 0;
+  bool clean = false;  // the last life sealed the log
+};
+
+// All that are set must match.
+struct Filter {
+  EventSeq after_seq = 0;
+  std::string plugin;  // id or name
+  std::vector<std::string> types;
+  std::string correlation_id;
+  std::optional<std::int64_t> since_ns;
+  std::optional<std::int64_t> until_ns;
+
+  bool matches(const v1::Event& event) const;
+};
+
+enum class DamageKind : std::uint8_t {
+  kTornTail,
+  kNonZeroPadding,
+  kBadCrc,
+  kBrokenChain,
+  kBadHeader,
+  kMissingSegment,
+  kSequenceGap,
+};
+std::string_view name_of(DamageKind kind);  // "torn_tail", "nonzero_padding", "bad_crc", ...
+
+struct Damage {
+  DamageKind kind = DamageKind::kBadCrc;
+  std::string segment;  // file name
+  std::uint64_t offset = 0;
+  EventSeq last_good_seq = 0;
+  std::string message;  // one line
+};
+
+struct Verification {
+  std::uint64_t segments = 0;
+  std::uint64_t events = 0;
+  EventSeq first_seq = 0;
+  EventSeq last_seq = 0;
+  std::vector<Damage> damages;  // empty: intact
+};
+
+// Counts over all events of a log that match a filter; L31.
+struct Summary {
+  std::uint64_t total = 0;
+  EventSeq first_seq = 0;
+  EventSeq last_seq = 0;
+  std::map<std::string, std::uint64_t> counts_by_type;
+};
+
+class EventReader;
+
+class EventLog {
+ public:
+  // Opens or creates the log, truncates a torn tail, refuses damage before it (kLogCorrupt, with segment and offset in
+  // the message and the metadata) and a newer format (kInvalidConfig). The clock must outlive the log.
+  static Result<std::unique_ptr<EventLog>> open(Options options, Handlers handlers, const Clock& clock);
+  ~EventLog();
+
+  const Recovery& recovery() const;
+  const std::string& node_id() const;
+
+  // Gives `event` its sequence number and time and queues it for the writer. The number is final: numbers are given in
+  // the order of the calls, without gaps. Fails with kLogReadOnly (no space, kNewWork), kQueueFull (the writer is too
+  // far behind, kNewWork), kInputTooLarge (over limits::kLogRecordBytesMax); then no number was given.
+  Result<EventSeq> append(v1::Event& event, SyncClass sync, RecordUse use);
+
+  EventSeq last_seq() const;     // given out
+  EventSeq durable_seq() const;  // on disk
+  bool read_only() const;
+
+  // A reader over committed events, oldest first. It sees what is committed while it reads.
+  Result<std::unique_ptr<EventReader>> read(EventSeq after_seq) const;
+
+  // Calls `listener` on the writer thread after each commit, with the last committed number; it must only post.
+  // Returns a token for remove_commit_listener, which returns only when the listener is no longer running.
+  std::uint64_t add_commit_listener(std::function<void(EventSeq committed_seq)> listener);
+  void remove_commit_listener(std::uint64_t token);
+
+  // Commits and syncs what is queued, seals the segment and stops the writer. Idempotent. append must not follow.
+  Result<void> close();
+
+ private:
+  class Impl;
+  explicit EventLog(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Walks committed events in order. Used by one thread at a time.
+class EventReader {
+ public:
+  virtual ~EventReader() = default;
+  // Reads the next event into `event`. Returns false at the end of what is committed now; a later call may return more.
+  virtual Result<bool> next(v1::Event& event) = 0;
+  // The same, without decoding: the serialised event, valid until the next call.
+  virtual Result<bool> next_bytes(EventSeq& seq, std::string_view& bytes) = 0;
+  // The last sequence number that was read (or skipped by after_seq).
+  virtual EventSeq position() const = 0;
+};
+
+// A reader over a log that no daemon has open.
+Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, EventSeq after_seq);
+
+// Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
+// read at all (no such folder, no permission).
+Result<Verification> verify(const std::string& folder);
+
+// Reads `reader` to its end and counts what `filter` matches.
+Result<Summary> summarize(EventReader& reader, const Filter& filter);
+
+}  // namespace liongate::event_log

@@ -1,0 +1,161 @@
+// What the daemon and liongate-launcher say to each other, and how it is spelled on a SOCK_SEQPACKET socket.
+//
+// One message a packet, at most limits::kLaunchMessageBytesMax bytes; descriptors travel beside it by SCM_RIGHTS. A
+// packet is: u32 kind, then the fields of that kind in the order of the structs below; integers little-endian, strings
+// and lists as u32 count followed by their elements. A packet that does not decode exactly (short, long, a count beyond
+// what is left) is refused whole: the launcher exits, because its only peer is the daemon it was started by.
+//
+// The daemon asks, the launcher answers when it can and reports the end of each launch exactly once:
+//
+//   Launch{launch_id}  ->  Started{launch_id}   the program was exec'ed; its posture and step times
+//                      ->  Exited{launch_id}    always, and last: how it ended, or which step of the set-up failed.
+//                                               Sent after pid 1 of the sandbox was reaped, so nothing of it is left.
+//   Kill{launch_id}                             SIGKILL to the sandbox's pid 1; unknown ids are ignored (it just ended)
+//   Open{request_id}   ->  Opened{request_id}   a file or folder opened read-only with the launcher's rights
+//   CheckHost          ->  HostReport
+//
+// Ownership and thread: plain values; encoding and decoding are pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "kernel/base/result.h"
+
+namespace liongate::sandbox {
+
+enum class Access : std::uint8_t { kReadOnly, kReadWrite };
+enum class Presence : std::uint8_t { kRequired, kOptional };  // optional: skipped where the host has no such path
+
+// A host path made visible at `target` (an absolute path inside). Never setuid, never device files; a read-write bind is
+// never executable. The source is pinned when the launch begins: no symlink in it is followed.
+struct BindMount {
+  std::string source;
+  std::string target;
+  Access access = Access::kReadOnly;
+  Presence presence = Presence::kRequired;
+  bool executable = false;
+};
+
+// A symbolic link inside the sandbox's root, e.g. /bin -> usr/bin.
+struct SymbolicLink {
+  std::string target;
+  std::string link_path;
+};
+
+// A small read-only file made inside the sandbox's root, e.g. /etc/passwd.
+struct SyntheticFile {
+  std::string path;
+  std::string contents;
+};
+
+// 0 means the launcher's default (sandbox/rlimits.h).
+struct ResourceLimits {
+  std::uint64_t memory_bytes_max = 0;
+  std::uint64_t cpu_time_s_max = 0;
+  std::uint64_t file_size_bytes_max = 0;
+  std::uint32_t processes_max = 0;
+  std::uint32_t open_files_max = 0;
+  std::uint64_t tmp_bytes_max = 0;
+};
+
+// One start of one plugin in a sandbox of its own.
+struct LaunchRequest {
+  std::uint64_t launch_id = 0;             // chosen by the daemon, never reused
+  std::string name;                        // becomes the host name inside
+  std::string executable;                  // absolute path inside; opened after the root is in place
+  std::vector<std::string> arguments;      // argv, argv[0] included
+  std::vector<std::string> environment;    // NAME=value, complete
+  std::string working_directory = "/";     // inside
+  std::vector<BindMount> binds;            // in order: later ones may lie within earlier ones
+  std::vector<SymbolicLink> links;
+  std::vector<SyntheticFile> files;
+  ResourceLimits limits;
+  bool allow_processes = false;            // permission `process`: fork, exec, wait
+  bool allow_jit = false;                  // permission `jit`: writable memory may become executable
+  std::uint32_t descriptor_count = 5;      // descriptors passed beside it become 0..count-1 of the program (5 or 3)
+};
+
+struct KillRequest {
+  std::uint64_t launch_id = 0;
+};
+
+enum class OpenKind : std::uint8_t { kFile, kFolder };
+
+// Opens read-only, O_NOFOLLOW on the last component; the descriptor travels beside Opened.
+struct OpenRequest {
+  std::uint64_t request_id = 0;
+  std::string path;
+  OpenKind kind = OpenKind::kFile;
+};
+
+struct CheckHostRequest {};
+
+using Request = std::variant<LaunchRequest, KillRequest, OpenRequest, CheckHostRequest>;
+
+// One confinement mechanism of a running sandbox: "active", "absent" or "not_applicable".
+struct Mechanism {
+  std::string name;
+  std::string state;
+  std::string detail;
+};
+
+struct StepTime {
+  std::string step;
+  std::uint32_t duration_us = 0;
+};
+
+struct Started {
+  std::uint64_t launch_id = 0;
+  std::int32_t pid = 0;  // of the program, as the launcher's pid namespace sees it
+  std::vector<Mechanism> posture;
+  std::vector<StepTime> steps;
+};
+
+enum class EndKind : std::uint8_t { kExited, kSignalled, kSetupFailed };
+
+struct Exited {
+  std::uint64_t launch_id = 0;
+  EndKind kind = EndKind::kExited;
+  std::int32_t exit_code = 0;          // kExited
+  std::int32_t signal = 0;             // kSignalled
+  std::string step;                    // kSetupFailed: the step in words, e.g. "mount the plugin's root"
+  std::int32_t step_errno = 0;         // kSetupFailed
+  std::string argument;                // kSetupFailed: what it was done to, e.g. a path
+  bool host_refuses = false;           // kSetupFailed: a mandatory mechanism is missing (SANDBOX_UNAVAILABLE)
+  std::uint64_t cpu_time_us = 0;       // of all processes in it
+  std::uint64_t memory_peak_bytes = 0; // largest resident size of one of them
+};
+
+struct Opened {
+  std::uint64_t request_id = 0;
+  std::int32_t open_errno = 0;  // 0: the descriptor is beside the message
+};
+
+struct HostMechanism {
+  std::string name;
+  bool available = false;
+  bool mandatory = false;
+  std::string reason;
+  std::string remedy;
+};
+
+struct HostReport {
+  bool rootless = true;
+  std::vector<HostMechanism> mechanisms;
+};
+
+using Report = std::variant<Started, Exited, Opened, HostReport>;
+
+// Spells a message. Fails (kInvalidArgument) when it would be longer than limits::kLaunchMessageBytesMax.
+Result<std::vector<std::byte>> encode(const Request& request);
+Result<std::vector<std::byte>> encode(const Report& report);
+
+// Reads a packet back. Any byte too few or too many, and any unknown kind, is kInvalidArgument.
+Result<Request> decode_request(std::span<const std::byte> packet);
+Result<Report> decode_report(std::span<const std::byte> packet);
+
+}  // namespace liongate::sandbox
