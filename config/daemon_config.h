@@ -48,10 +48,8 @@ struct DaemonConfig {
   std::string launcher_path;                   // empty: beside liongated
   std::string plugin_uid_range;                // "FIRST-LAST", used as root; empty: the default range
 
-  // Development and testing grant what no rule names; staging and production refuse it.
-  bool grants_by_default() const {
-    return environment == Environment::kDevelopment || environment == Environment::kTesting;
-  }
+  // Development grants what no rule names; every other environment refuses it.
+  bool grants_by_default() const { return environment == Environment::kDevelopment; }
 };
 
 // Where things are when nobody says otherwise: for root /etc/liongate, /var/lib/liongate, /run/liongate; for a user the
