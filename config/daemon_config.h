@@ -3,6 +3,8 @@
 // Ownership and thread: a plain value; parsing opens only the file named. docs/configuration.md is the reference.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +20,7 @@ Result<Environment> parse_environment(std::string_view text);  // kInvalidConfig
 
 enum class LogLevel { kDebug, kInfo, kWarning, kError };
 std::string_view name_of(LogLevel level);
+LogLevel default_log_level(Environment environment);  // development and testing: debug; else info
 
 enum class DurabilityMode { kDurable, kBeforeRun, kBatch, kAsync };
 std::string_view name_of(DurabilityMode mode);
@@ -36,17 +39,17 @@ struct DaemonConfig {
   Environment environment = Environment::kProduction;
   LogLevel log_level = LogLevel::kInfo;
   DurabilityMode durability = DurabilityMode::kDurable;
-  std::vector<PolicyRule> policy;              // see `grants_by_default`
+  std::vector<PolicyRule> policy;  // see `grants_by_default`
   int invoke_timeout_ms = limits::kInvokeTimeoutMsDefault;
   int ready_timeout_ms = limits::kReadyTimeoutMs;
   int stop_grace_ms = limits::kStopGraceMs;
-  int busy_poll_us = 0;                        // kernel thread: spin so long before it sleeps
+  int busy_poll_us = 0;  // kernel thread: spin so long before it sleeps
   std::string python_interpreter = "/usr/bin/python3";
   std::string node_interpreter = "/usr/bin/node";
   std::uint64_t log_segment_bytes = limits::kLogSegmentBytes;
   std::uint64_t log_retention_bytes_max = 0;
-  std::string launcher_path;                   // empty: beside liongated
-  std::string plugin_uid_range;                // "FIRST-LAST", used as root; empty: the default range
+  std::string launcher_path;     // empty: beside liongated
+  std::string plugin_uid_range;  // "FIRST-LAST", used as root; empty: the default range
 
   // Development grants what no rule names; every other environment refuses it.
   bool grants_by_default() const { return environment == Environment::kDevelopment; }
@@ -61,12 +64,16 @@ struct DefaultPaths {
 };
 DefaultPaths default_paths();
 
-// Parses `text`; `path` is for messages. Unknown keys, wrong types and values out of range are kInvalidConfig, together.
-Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::string& path, DaemonConfig defaults);
+// Parses `text`; `path` is for messages. Unknown keys, wrong types and values out of range are kInvalidConfig,
+// together. `environment` (a flag of the command line) wins over the file's; then the file's `environments.NAME`
+// overrides of the environment in force are applied, and a log level that nobody set is that environment's.
+Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::string& path, DaemonConfig defaults,
+                                         std::optional<Environment> environment = std::nullopt);
 
 // Reads the file if `path` names one; a missing file is an error only where `must_exist`.
 enum class FilePresence { kMustExist, kMayBeMissing };
-Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults);
+Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults,
+                                        std::optional<Environment> environment = std::nullopt);
 
 // The whole configuration as YAML with a comment for each key: what --print-config shows; parses back to the same.
 std::string to_yaml(const DaemonConfig& config);

@@ -1,10 +1,12 @@
-// Reads a plugin's manifest from TOML, JSON or YAML and reports every fault of it together, each with file:line and field.
+// Reads a plugin's manifest from TOML, JSON or YAML and reports every fault of it together, each with file:line and
+// field.
 //
 // Ownership and thread: pure functions over text; any thread. They open no file.
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "kernel/base/manifest.h"
 #include "kernel/base/result.h"
@@ -17,9 +19,14 @@ enum class ManifestFormat { kToml, kJson, kYaml };
 ManifestFormat format_of(std::string_view path);
 
 // Parses and validates. `path` is used in messages only ("path:line: field: what is wrong").
-// Errors: kInvalidManifest with all faults, one a line, in `message`; kUnknownPermission when the only faults are unknown
-// permission kinds. metadata["fields"] lists the faulty fields, comma-separated. A fault that names a near miss says so.
+// Errors: kInvalidManifest with all faults, one a line, in `message`; kUnknownPermission when the only faults are
+// unknown permission kinds. metadata["fields"] lists the faulty fields, comma-separated. A fault that names a near miss
+// says so.
 Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path);
+
+// The files that `entry_point` may mean, best first, relative to the manifest's folder: the one named; for a bare word
+// (seed 001's "main") also that word and the plugin's name with the runtime's ending. The first that exists is meant.
+std::vector<std::string> entry_point_candidates(const Manifest& manifest);
 
 // Reads one permission, KIND[:ARGUMENT]; kUnknownPermission or kInvalidManifest.
 Result<Permission> parse_permission(std::string_view text);

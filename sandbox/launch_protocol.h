@@ -30,8 +30,8 @@ namespace liongate::sandbox {
 enum class Access : std::uint8_t { kReadOnly, kReadWrite };
 enum class Presence : std::uint8_t { kRequired, kOptional };  // optional: skipped where the host has no such path
 
-// A host path made visible at `target` (an absolute path inside). Never setuid, never device files; a read-write bind is
-// never executable. The source is pinned when the launch begins: no symlink in it is followed.
+// A host path made visible at `target` (an absolute path inside). Never setuid, never device files; a read-write bind
+// is never executable. The source is pinned when the launch begins: no symlink in it is followed.
 struct BindMount {
   std::string source;
   std::string target;
@@ -64,19 +64,19 @@ struct ResourceLimits {
 
 // One start of one plugin in a sandbox of its own.
 struct LaunchRequest {
-  std::uint64_t launch_id = 0;             // chosen by the daemon, never reused
-  std::string name;                        // becomes the host name inside
-  std::string executable;                  // absolute path inside; opened after the root is in place
-  std::vector<std::string> arguments;      // argv, argv[0] included
-  std::vector<std::string> environment;    // NAME=value, complete
-  std::string working_directory = "/";     // inside
-  std::vector<BindMount> binds;            // in order: later ones may lie within earlier ones
+  std::uint64_t launch_id = 0;           // chosen by the daemon, never reused
+  std::string name;                      // becomes the host name inside
+  std::string executable;                // absolute path inside; opened after the root is in place
+  std::vector<std::string> arguments;    // argv, argv[0] included
+  std::vector<std::string> environment;  // NAME=value, complete
+  std::string working_directory = "/";   // inside
+  std::vector<BindMount> binds;          // in order: later ones may lie within earlier ones
   std::vector<SymbolicLink> links;
   std::vector<SyntheticFile> files;
   ResourceLimits limits;
-  bool allow_processes = false;            // permission `process`: fork, exec, wait
-  bool allow_jit = false;                  // permission `jit`: writable memory may become executable
-  std::uint32_t descriptor_count = 5;      // descriptors passed beside it become 0..count-1 of the program (5 or 3)
+  bool allow_processes = false;        // permission `process`: fork, exec, wait
+  bool allow_jit = false;              // permission `jit`: writable memory may become executable
+  std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
 };
 
 struct KillRequest {
@@ -120,14 +120,14 @@ enum class EndKind : std::uint8_t { kExited, kSignalled, kSetupFailed };
 struct Exited {
   std::uint64_t launch_id = 0;
   EndKind kind = EndKind::kExited;
-  std::int32_t exit_code = 0;          // kExited
-  std::int32_t signal = 0;             // kSignalled
-  std::string step;                    // kSetupFailed: the step in words, e.g. "mount the plugin's root"
-  std::int32_t step_errno = 0;         // kSetupFailed
-  std::string argument;                // kSetupFailed: what it was done to, e.g. a path
-  bool host_refuses = false;           // kSetupFailed: a mandatory mechanism is missing (SANDBOX_UNAVAILABLE)
-  std::uint64_t cpu_time_us = 0;       // of all processes in it
-  std::uint64_t memory_peak_bytes = 0; // largest resident size of one of them
+  std::int32_t exit_code = 0;           // kExited
+  std::int32_t signal = 0;              // kSignalled
+  std::string step;                     // kSetupFailed: the step in words, e.g. "mount the plugin's root"
+  std::int32_t step_errno = 0;          // kSetupFailed
+  std::string argument;                 // kSetupFailed: what it was done to, e.g. a path
+  bool host_refuses = false;            // kSetupFailed: a mandatory mechanism is missing (SANDBOX_UNAVAILABLE)
+  std::uint64_t cpu_time_us = 0;        // of all processes in it
+  std::uint64_t memory_peak_bytes = 0;  // largest resident size of one of them
 };
 
 struct Opened {

@@ -48,10 +48,12 @@ struct Manifest {
   std::string name;
   std::string version;
   std::string entry_point;
+  std::string entry_symbol;  // what a runtime with symbols calls in it; empty: its own default
   std::vector<std::string> args;
   std::vector<Permission> permissions;
   Runtime runtime = Runtime::kNative;
   Role role = Role::kCallable;
+  std::string title;  // seed 001's free-text `name` beside an `id`; empty: the name is all there is
   std::string description;
   std::string author;
   std::vector<std::string> tags;

@@ -14,9 +14,11 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernel/base/clock.h"
@@ -28,11 +30,14 @@
 
 namespace liongate::event_log {
 
+class Storage;
+
 // How soon an event must be on disk.
 enum class SyncClass : std::uint8_t {
   kNow,         // the next commit, as soon as the writer is idle
   kBatch,       // within limits::kLogBatchDelayMs
-  kEventually,  // written at once, synced with the next commit that somebody waits for, at the latest at seal
+  kEventually,  // written with the next commit, at the latest after limits::kLogBatchDelayMs; synced with the next
+                // commit that somebody waits for, at the latest at seal
 };
 
 // Whether an event may use the reserve of a full disk: those that end something that had begun may.
@@ -45,7 +50,7 @@ struct Options {
 };
 
 struct Handlers {
-  std::function<void(EventSeq durable_seq)> on_durable;             // non-decreasing
+  std::function<void(EventSeq durable_seq)> on_durable;               // non-decreasing
   std::function<void(bool read_only, std::string why)> on_read_only;  // on every change
   std::function<void(Error)> on_fatal;
 };
@@ -96,7 +101,9 @@ struct Verification {
   std::uint64_t events = 0;
   EventSeq first_seq = 0;
   EventSeq last_seq = 0;
-  std::vector<Damage> damages;  // empty: intact
+  std::vector<Damage> damages;             // empty: intact
+  std::vector<std::string> foreign_files;  // in the folder, not ours, left alone; no damage
+  bool in_use = false;                     // somebody writes the log: what follows the last commit was not judged
 };
 
 // Counts over all events of a log that match a filter; L31.
@@ -114,6 +121,9 @@ class EventLog {
   // Opens or creates the log, truncates a torn tail, refuses damage before it (kLogCorrupt, with segment and offset in
   // the message and the metadata) and a newer format (kInvalidConfig). The clock must outlive the log.
   static Result<std::unique_ptr<EventLog>> open(Options options, Handlers handlers, const Clock& clock);
+  // The same on any storage (kernel/event_log/storage.h), without making or locking a folder: for tests of faults.
+  static Result<std::unique_ptr<EventLog>> open_on(std::shared_ptr<Storage> storage, Options options, Handlers handlers,
+                                                   const Clock& clock);
   ~EventLog();
 
   const Recovery& recovery() const;
@@ -128,7 +138,8 @@ class EventLog {
   EventSeq durable_seq() const;  // on disk
   bool read_only() const;
 
-  // A reader over committed events, oldest first. It sees what is committed while it reads.
+  // A reader over committed events, oldest first. It sees what is committed while it reads. Where retention removed
+  // what comes next, it goes on with the oldest event that is left; the numbers show the gap. It may outlive the log.
   Result<std::unique_ptr<EventReader>> read(EventSeq after_seq) const;
 
   // Calls `listener` on the writer thread after each commit, with the last committed number; it must only post.

@@ -1,0 +1,304 @@
+#!/usr/bin/python3
+"""Measures Liongate beside floors and peers in one run and prints one table; `make bench` builds first.
+
+Usage: bench/run.py [GROUP]...     groups: load invoke log replay memory start      (default: all)
+Environment: BENCH_SECONDS (3) for each point; LIONGATE_LIMITS_DIR, the folder with chain.cc (default ../shared/limits).
+
+Every point is measured in three rounds, ours and its reference in turn; the median of the rounds is shown. Results also
+go to build/bench/results.json, one JSON object a line, the machine first. Needs no privileges.
+
+Exit codes: 0 measured (a missed target is not a failure); 1 something could not be measured.
+"""
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import machine
+from processes import BenchError, Server, figures_of, processes_of_namespace, proportional_kb, resident_kb
+from table import Row, Target, print_table
+
+ROOT = Path(__file__).resolve().parent.parent
+BUILD = ROOT / "build/release"
+RESULTS = ROOT / "build/bench"
+SECONDS = float(os.environ.get("BENCH_SECONDS", "3"))
+ROUNDS = 3
+WIDTHS = (1, 8, 64)
+ECHO_MANIFEST = BUILD / "plugins/echo/manifest.toml"
+PLUGINS_FOR_MEMORY = 10
+REPLAY_EVENTS = 500_000
+
+
+def progress(text):
+    print(f"==> {text}", file=sys.stderr, flush=True)
+
+
+def median_of(rounds, key):
+    return statistics.median(figures[key] for figures in rounds)
+
+
+class Bench:
+    """One run: a scratch folder, the programs, the rows."""
+
+    def __init__(self, scratch):
+        self.scratch = Path(scratch)
+        self.socket = self.scratch / "control.sock"
+        self.rows = []
+
+    # --- the programs ---
+
+    def program(self, name):
+        path = BUILD / "bench" / name
+        if not path.exists():
+            raise BenchError(f"{name} is not built")
+        return path
+
+    def daemon_command(self, state):
+        return [BUILD / "bin/liongated", "--state-dir", state, "--socket", self.socket, "--environment", "development"]
+
+    def daemon(self, name="state"):
+        state = self.scratch / name
+        return Server(self.daemon_command(state), self.socket, self.scratch / "daemon.log")
+
+    def chain(self, mode):
+        command = [self.program("bench_chain"), self.scratch / "chain.sock"]
+        command += ["echo"] if mode == "echo" else [self.scratch / "chain.log", mode]
+        return Server(command, self.scratch / "chain.sock", self.scratch / "chain.err")
+
+    def control(self, *words):
+        """Runs liongatectl on the daemon of this run; returns what it printed."""
+        result = subprocess.run([str(BUILD / "bin/liongatectl"), "--socket", str(self.socket), *map(str, words)],
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise BenchError(f"liongatectl {words[0]}: {result.stderr.strip()}")
+        return result.stdout
+
+    def add(self, *arguments, **options):
+        self.rows.append(Row(*arguments, **options))
+        return self.rows[-1]
+
+    # --- load ---
+
+    def group_load(self):
+        group = "Load, manifest to Ready (peer: bubblewrap and seccomp around a static binary, spawn to first byte)"
+        count = max(20, int(40 * SECONDS / ROUNDS))
+        peer, ours = [], []
+        root = self.scratch / "root"
+        for folder in ("dev", "proc", "tmp"):
+            (root / folder).mkdir(parents=True)
+        shutil.copy(self.program("bench_first_byte"), root / "bench_first_byte")
+        with self.daemon() as _:
+            for _ in range(ROUNDS):
+                if shutil.which("bwrap"):
+                    peer.append(figures_of([self.program("bench_bubblewrap"), "/bench_first_byte", root, count]))
+                ours.append(figures_of([self.program("bench_load"), self.socket, ECHO_MANIFEST, count]))
+        reference = None
+        if peer:
+            reference = self.add(group, "bubblewrap + seccomp", median_of(peer, "p50_us") / 1e3, "ms",
+                                 p99=median_of(peer, "p99_us") / 1e3)
+        value = median_of(ours, "p50_us") / 1e3
+        self.add(group, "load-plugin echo (C++)", value, "ms", p99=median_of(ours, "p99_us") / 1e3,
+                 reference="bubblewrap" if reference else "", ratio=value / reference.median if reference else None,
+                 target=Target(ratio=1.0))
+        self.add(group, "unload-plugin echo", median_of(ours, "unload_p50_us") / 1e3, "ms")
+
+    # --- invoke ---
+
+    def measure_invokes(self, server, socket, durability, rounds):
+        """Adds one round of each width to `rounds`; starts and stops `server`."""
+        with server:
+            if server.socket_path == str(self.socket):
+                self.control("load-plugin", "--manifest", ECHO_MANIFEST)
+            for width in WIDTHS:
+                rounds[width].append(figures_of([self.program("bench_invoke"), socket, "echo", width, SECONDS / ROUNDS,
+                                                 durability]))
+
+    def group_invoke(self):
+        chain_socket = self.scratch / "chain.sock"
+        names = ("gRPC echo, nothing behind it", "simulated chain (bench_chain)", "invoke-plugin, durable",
+                 "invoke-plugin, async")
+        rounds = {name: {width: [] for width in WIDTHS} for name in names}
+        shared = SharedChain(self.scratch)
+        shared_rounds = []
+        for index in range(ROUNDS):
+            self.measure_invokes(self.chain("echo"), chain_socket, "durable", rounds[names[0]])
+            self.measure_invokes(self.chain("durable"), chain_socket, "durable", rounds[names[1]])
+            if shared.available:
+                shared_rounds.append(shared.run(SECONDS / ROUNDS))
+            self.measure_invokes(self.daemon(f"state-{index}"), self.socket, "durable", rounds[names[2]])
+            self.measure_invokes(self.daemon(f"state-{index}"), self.socket, "async", rounds[names[3]])
+        floor_name = "limits chain" if shared_rounds else "simulated chain"
+        floor = {}
+        for width in WIDTHS:
+            floor_rounds = [figures[width] for figures in shared_rounds] or rounds[names[1]][width]
+            floor[width] = {key: median_of(floor_rounds, key) for key in ("p50_us", "p99_us", "calls_per_s")}
+        self.add_invoke_rows(names, rounds, shared_rounds, floor_name, floor)
+
+    def add_invoke_rows(self, names, rounds, shared_rounds, floor_name, floor):
+        targets = {1: Target(ratio=1.2), 8: Target(value=15_000, ratio=0.83, higher_is_better=True),
+                   64: Target(value=40_000, ratio=0.8, higher_is_better=True)}
+        for width in WIDTHS:
+            group = f"Warm call, {width} in flight" + (" (latency)" if width == 1 else " (throughput)")
+            key, unit = ("p50_us", "us") if width == 1 else ("calls_per_s", "calls/s")
+            for name in names:
+                value = median_of(rounds[name][width], key)
+                p99 = median_of(rounds[name][width], "p99_us") if width == 1 else None
+                is_ours = name.startswith("invoke-plugin")
+                self.add(group, name, value, unit, p99=p99, reference=floor_name if is_ours else "",
+                         ratio=value / floor[width][key] if is_ours else None,
+                         target=targets[width] if name == "invoke-plugin, durable" else None)
+                if name == names[1] and shared_rounds:
+                    self.add(group, "limits chain (../shared/limits)", floor[width][key], unit,
+                             p99=floor[width]["p99_us"] if width == 1 else None)
+
+    # --- log and replay ---
+
+    def group_log(self):
+        program = self.program("bench_log_append")
+        rounds = [figures_of([program, self.scratch / f"append-{index}", SECONDS / ROUNDS]) for index in range(ROUNDS)]
+        targets = {1: Target(value=8_300, ratio=0.72, higher_is_better=True),
+                   64: Target(value=400_000, ratio=0.67, higher_is_better=True),
+                   1024: Target(value=1_500_000, ratio=0.71, higher_is_better=True)}
+        for batch, target in targets.items():
+            group = f"Event log, {batch} event{'s' if batch > 1 else ''} a commit"
+            raw = self.add(group, "raw write + fdatasync", median_of(rounds, f"raw_{batch}_events_per_s"), "events/s")
+            value = median_of(rounds, f"log_{batch}_events_per_s")
+            self.add(group, "event log", value, "events/s", reference="raw", ratio=value / raw.median, target=target)
+
+    def group_replay(self):
+        group = "Replay"
+        figures = figures_of([self.program("bench_log_replay"), self.scratch / "replay", REPLAY_EVENTS])
+        shutil.rmtree(self.scratch / "replay", ignore_errors=True)
+        floor = self.add(group, "decode from memory alone", figures["decode_events_per_s"], "events/s")
+        value = figures["events_per_s"]
+        self.add(group, "in process: read, CRC, decode", value, "events/s", reference="decode",
+                 ratio=value / floor.median, target=Target(value=5_000_000, ratio=0.59, higher_is_better=True))
+        with self.daemon("state-replay"):
+            self.control("load-plugin", "--manifest", ECHO_MANIFEST)
+            figures_of([self.program("bench_invoke"), self.socket, "echo", 64, SECONDS, "durable"])
+            rounds = [figures_of([self.program("bench_replay_client"), self.socket]) for _ in range(ROUNDS)]
+        value = median_of(rounds, "events_per_s")
+        self.add(group, "through gRPC to a client", value, "events/s", reference="decode", ratio=value / floor.median,
+                 note=f"{rounds[0]['events']:.0f} events")
+
+    # --- memory and start ---
+
+    def group_memory(self):
+        group = "Memory"
+        with self.daemon("state-memory") as server:
+            self.control("get-status")
+            self.add(group, "idle daemon, resident", resident_kb(server.pid) / 1024, "MiB", target=Target(value=24))
+            for name in ("echo", "hello-python"):
+                if (BUILD / "plugins" / name).is_dir():
+                    self.add(group, f"one of {PLUGINS_FOR_MEMORY} idle {name}, with its reaper, proportional",
+                             self.memory_of_plugin(name), "kB", target=Target(value=400) if name == "echo" else None)
+
+    def memory_of_plugin(self, name):
+        """Loads copies of a plugin under names of their own; returns the median proportional size of one in kB."""
+        sizes, ids = [], []
+        for index in range(PLUGINS_FOR_MEMORY):
+            folder = self.scratch / f"plugin-{name}-{index}"
+            shutil.copytree(BUILD / "plugins" / name, folder)
+            manifest = folder / "manifest.toml"
+            manifest.write_text(re.sub(r'(?m)^name\s*=.*$', f'name = "{name}-{index}"', manifest.read_text(), count=1))
+            ids.append(self.control("load-plugin", "--manifest", manifest).strip())
+        for plugin in ids:
+            text = self.control("-o", "json", "get-plugin", plugin)
+            pid = int(re.search(r'"pid":\s*"?(\d+)', text).group(1))
+            sizes.append(sum(proportional_kb(member) for member in processes_of_namespace(pid)))
+        for plugin in ids:
+            self.control("unload-plugin", plugin)
+        return statistics.median(sizes)
+
+    def group_start(self):
+        group = "Start of an empty daemon, exec to SERVING"
+        count = max(5, int(5 * SECONDS / ROUNDS))
+        floor, ours = [], []
+        chain_socket = self.scratch / "start.sock"
+        state = self.scratch / "state-start"
+        for _ in range(ROUNDS):
+            floor.append(figures_of([self.program("bench_start"), count, chain_socket, state,
+                                     self.program("bench_chain"), chain_socket, "echo"]))
+            ours.append(figures_of([self.program("bench_start"), count, self.socket, state,
+                                    *self.daemon_command(state)]))
+        reference = self.add(group, "gRPC echo server", median_of(floor, "p50_us") / 1e3, "ms",
+                             p99=median_of(floor, "p99_us") / 1e3)
+        value = median_of(ours, "p50_us") / 1e3
+        self.add(group, "liongated", value, "ms", p99=median_of(ours, "p99_us") / 1e3, reference="gRPC echo server",
+                 ratio=value / reference.median, target=Target(value=25))
+
+
+class SharedChain:
+    """The simulated chain of the design's own measurements, where its source lies beside this clone."""
+
+    LINE = re.compile(r"^2 events, durable before reply x(\d+)\s+(?:n=.*p50=([\d.]+).*p99=([\d.]+)|([\d.]+) invokes/s)")
+
+    def __init__(self, scratch):
+        source = Path(os.environ.get("LIONGATE_LIMITS_DIR", ROOT.parent / "shared/limits"))
+        self.scratch = scratch
+        self.folder = RESULTS / "limits-chain"
+        self.available = (source / "chain.cc").exists()
+        if self.available and not (self.folder / "chain").exists():
+            progress("building the chain of ../shared/limits")
+            self.folder.mkdir(parents=True, exist_ok=True)
+            for name in ("Makefile", "chain.cc", "bench.h", "echo.proto", "msg.proto"):
+                shutil.copy(source / name, self.folder / name)
+            result = subprocess.run(["make", "-C", str(self.folder), "chain"], capture_output=True, text=True,
+                                    check=False)
+            if result.returncode != 0:
+                progress(f"it does not build, and is left out: {result.stderr.strip().splitlines()[-1]}")
+                self.available = False
+
+    def run(self, seconds):
+        """Returns {width: {p50_us, p99_us, calls_per_s}} of its durable mode."""
+        (self.scratch / "scratch/data").mkdir(parents=True, exist_ok=True)
+        result = subprocess.run([str(self.folder / "chain"), f"{seconds:g}"], cwd=self.scratch,
+                                stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False)
+        found = {width: {} for width in WIDTHS}
+        for line in result.stdout.splitlines():
+            match = self.LINE.match(line)
+            if match and match.group(4):
+                found[int(match.group(1))]["calls_per_s"] = float(match.group(4))
+            elif match:
+                found[int(match.group(1))].update(p50_us=float(match.group(2)), p99_us=float(match.group(3)))
+        if not all(figures.get("calls_per_s") and figures.get("p50_us") for figures in found.values()):
+            raise BenchError("the chain of ../shared/limits printed no figures")
+        return found
+
+
+GROUPS = ("load", "invoke", "log", "replay", "memory", "start")
+
+
+def main():
+    groups = sys.argv[1:] or GROUPS
+    if any(group not in GROUPS for group in groups):
+        print(f"usage: bench/run.py [GROUP]...   groups: {' '.join(GROUPS)}", file=sys.stderr)
+        return 1
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    failures = 0
+    with tempfile.TemporaryDirectory(prefix="liongate-bench-") as scratch:
+        bench = Bench(scratch)
+        description = machine.describe(ROOT, scratch)
+        for group in groups:
+            progress(f"measuring: {group}")
+            try:
+                getattr(bench, f"group_{group}")()
+            except BenchError as error:
+                progress(f"{group} could not be measured: {error}")
+                failures += 1
+        print(f"\n{machine.in_words(description)}; {SECONDS:g} s a point\n")
+        print_table(bench.rows)
+    with (RESULTS / "results.json").open("w", encoding="utf-8") as results:
+        results.write(machine.json_line(description))
+        results.writelines(row.as_json() + "\n" for row in bench.rows)
+    print(f"also in {RESULTS.relative_to(ROOT)}/results.json")
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

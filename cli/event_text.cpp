@@ -1,0 +1,123 @@
+#include "cli/event_text.h"
+
+#include "cli/plain_text.h"
+
+namespace liongate::cli {
+namespace {
+
+constexpr std::size_t kPreviewBytesMax = 60;
+
+std::string content_text(const v1::Content& content) {
+  if (!content.sha256().empty()) {
+    return bytes_text(content.size_bytes()) + ", sha256 " + content.sha256().substr(0, 12) + "...";
+  }
+  if (content.kind_case() == v1::Content::kData) return bytes_text(content.data().size()) + " of data";
+  return "\"" + one_line(content.text(), kPreviewBytesMax) + "\"";
+}
+
+std::string reason_and_message(const std::string& reason, const std::string& message) {
+  return reason + (reason.empty() || message.empty() ? "" : ": ") + message;
+}
+
+std::string exit_text(const v1::ExitStatus& exit) {
+  std::string out = exit.kind();
+  if (exit.kind() == "exited") out += " " + std::to_string(exit.exit_code());
+  if (exit.kind() == "signalled") out += " by " + std::to_string(exit.signal());
+  return exit.detail().empty() ? out : out + " (" + exit.detail() + ")";
+}
+
+std::string posture_text(const v1::Posture& posture) {
+  std::string missing;
+  int active = 0;
+  for (const v1::MechanismState& mechanism : posture.mechanisms()) {
+    if (mechanism.state() == "active") ++active;
+    if (mechanism.state() == "absent") missing += (missing.empty() ? "; absent: " : ", ") + mechanism.name();
+  }
+  return std::to_string(active) + " mechanisms active" + missing;
+}
+
+std::string invoked_text(const v1::PluginInvoked& invoked) {
+  const std::string operation = invoked.operation().empty() ? "" : invoked.operation() + " ";
+  return operation + content_text(invoked.input());
+}
+
+std::string loaded_text(const v1::PluginLoaded& loaded) {
+  const std::string from = loaded.manifest_path().empty() ? loaded.folder() : loaded.manifest_path();
+  return loaded.manifest().version() + " from " + from + (loaded.start() ? "" : ", not started");
+}
+
+// Events about the daemon and its log.
+std::string system_detail(const v1::Event& event) {
+  switch (event.payload_case()) {
+    case v1::Event::kDaemonStarted:
+      return event.daemon_started().version() + ", " + event.daemon_started().environment();
+    case v1::Event::kDaemonStopping:
+      return event.daemon_stopping().reason();
+    case v1::Event::kLogRecovered:
+      return bytes_text(event.log_recovered().bytes_dropped()) + " of a torn tail cut off " +
+             event.log_recovered().segment() + " at " + std::to_string(event.log_recovered().offset());
+    case v1::Event::kPermissionDenied:
+      return event.permission_denied().permission() + " " + event.permission_denied().message();
+    case v1::Event::kSandboxPosture:
+      return posture_text(event.sandbox_posture().posture());
+    default:
+      return "";
+  }
+}
+
+}  // namespace
+
+std::string event_detail(const v1::Event& event) {
+  switch (event.payload_case()) {
+    case v1::Event::kPluginLoaded:
+      return loaded_text(event.plugin_loaded());
+    case v1::Event::kPluginReloaded:
+      return loaded_text(event.plugin_reloaded().loaded());
+    case v1::Event::kPluginLoadFailed:
+      return reason_and_message(event.plugin_load_failed().reason(), event.plugin_load_failed().message());
+    case v1::Event::kPluginStarted:
+      return "ready after " + milliseconds_text(event.plugin_started().start_time_ms());
+    case v1::Event::kPluginStopping:
+      return event.plugin_stopping().reason();
+    case v1::Event::kPluginStopped:
+      return exit_text(event.plugin_stopped().exit());
+    case v1::Event::kPluginFailed:
+      return reason_and_message(event.plugin_failed().reason(), event.plugin_failed().message());
+    case v1::Event::kInstanceCreated:
+      return "";
+    case v1::Event::kInstanceCrashed:
+      return reason_and_message(exit_text(event.instance_crashed().exit()), event.instance_crashed().message());
+    case v1::Event::kInstanceRestarted:
+      return "attempt " + std::to_string(event.instance_restarted().attempt());
+    case v1::Event::kPluginInvoked:
+      return invoked_text(event.plugin_invoked());
+    case v1::Event::kPluginResult:
+      return content_text(event.plugin_result().output()) + " in " +
+             milliseconds_text(event.plugin_result().figures().execution_time_ms());
+    case v1::Event::kPluginError:
+      return reason_and_message(event.plugin_error().reason(), event.plugin_error().message());
+    case v1::Event::kPluginLog:
+      return reason_and_message(event.plugin_log().level(), event.plugin_log().message());
+    case v1::Event::kPluginConfigChanged:
+      return one_line(event.plugin_config_changed().config_json(), kPreviewBytesMax);
+    default:
+      return system_detail(event);
+  }
+}
+
+std::string summary_text(const v1::SummarizeEventsResponse& summary) {
+  std::string out;
+  const auto add = [&](const char* name, std::uint64_t count) {
+    out += std::string(name) + ": " + std::to_string(count) + "\n";
+  };
+  add("total_events", summary.total());
+  add("plugins_invoked", summary.plugins_invoked());
+  add("plugins_completed", summary.plugins_completed());
+  add("plugins_failed", summary.plugins_failed());
+  add("tasks_submitted", summary.tasks_submitted());
+  add("tasks_completed", summary.tasks_completed());
+  add("tasks_failed", summary.tasks_failed());
+  return out;
+}
+
+}  // namespace liongate::cli

@@ -1,0 +1,133 @@
+#include "cli/plugin_text.h"
+
+#include <cstdio>
+#include <ostream>
+
+#include "cli/plain_text.h"
+#include "cli/table.h"
+
+namespace liongate::cli {
+namespace {
+
+constexpr std::size_t kShortIdBytes = 36;
+
+template <typename Texts>
+std::string joined(const Texts& texts) {
+  std::string out;
+  for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + text;
+  return out;
+}
+
+std::string percent_text(double ratio) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.1f %%", ratio * 100);
+  return text;
+}
+
+std::string uptime_text(double seconds) {
+  char text[48];
+  std::snprintf(text, sizeof text, "%.1f s", seconds);
+  return text;
+}
+
+std::string limits_text(const v1::ManifestLimits& limits) {
+  std::string out;
+  const auto add = [&](const std::string& text) { out += (out.empty() ? "" : ", ") + text; };
+  if (limits.memory_bytes_max() != 0) add("memory " + bytes_text(limits.memory_bytes_max()));
+  if (limits.cpu_time_ms_max() != 0) add("cpu " + std::to_string(limits.cpu_time_ms_max()) + " ms");
+  if (limits.wall_time_ms_max() != 0) add("wall " + std::to_string(limits.wall_time_ms_max()) + " ms");
+  if (limits.processes_max() != 0) add("processes " + std::to_string(limits.processes_max()));
+  if (limits.open_files_max() != 0) add("open files " + std::to_string(limits.open_files_max()));
+  return out;
+}
+
+std::string reason_text(const v1::Plugin& plugin) {
+  if (plugin.state_reason().empty()) return plugin.state_message();
+  return plugin.state_reason() + (plugin.state_message().empty() ? "" : ": " + plugin.state_message());
+}
+
+}  // namespace
+
+std::string state_text(v1::PluginState state) {
+  static constexpr std::string_view kPrefix = "PLUGIN_STATE_";
+  std::string name = v1::PluginState_Name(state);
+  if (!name.starts_with(kPrefix)) return "state " + std::to_string(static_cast<int>(state));
+  name.erase(0, kPrefix.size());
+  for (char& c : name) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return name;
+}
+
+void print_plugins(Context& context, const google::protobuf::RepeatedPtrField<v1::Plugin>& plugins) {
+  Table table({"ID", "NAME", "VERSION", "STATE", "RUNTIME", "CALLS", "FAILED", "RESTARTS"});
+  for (const v1::Plugin& plugin : plugins) {
+    table.add({one_line(plugin.plugin_id(), kShortIdBytes), plugin.name(), plugin.version(), state_text(plugin.state()),
+               plugin.manifest().runtime(), std::to_string(plugin.statistics().calls_started()),
+               std::to_string(plugin.statistics().calls_failed()), std::to_string(plugin.restart_count())});
+  }
+  table.flush(context);
+}
+
+void print_plugin(Context& context, const v1::Plugin& plugin) {
+  const v1::PluginStatistics& statistics = plugin.statistics();
+  Sheet sheet;
+  sheet.add("id", plugin.plugin_id());
+  sheet.add("name", plugin.name());
+  sheet.add("version", plugin.version());
+  sheet.add("state", state_text(plugin.state()));
+  sheet.add("reason", reason_text(plugin));
+  sheet.add("description", plugin.manifest().description());
+  sheet.add("author", plugin.manifest().author());
+  sheet.add("tags", joined(plugin.manifest().tags()));
+  sheet.add("runtime", plugin.manifest().runtime());
+  sheet.add("role", plugin.manifest().role());
+  sheet.add("entry point", plugin.manifest().entry_point());
+  sheet.add("permissions", plugin.manifest().permissions().empty() ? "none" : joined(plugin.manifest().permissions()));
+  sheet.add("limits", limits_text(plugin.manifest().limits()));
+  sheet.add("folder", plugin.folder());
+  sheet.add("digest", plugin.digest_sha256());
+  sheet.add("loaded", time_text(plugin.load_time()));
+  sheet.add("started", time_text(plugin.start_time()));
+  sheet.add("instance", plugin.instance_id());
+  sheet.add("pid", plugin.pid() == 0 ? "" : std::to_string(plugin.pid()));
+  sheet.add("operations", joined(plugin.operations()));
+  sheet.add("capabilities", joined(plugin.capabilities()));
+  sheet.add("concurrency", plugin.concurrency() == 0 ? "" : std::to_string(plugin.concurrency()));
+  sheet.add("restarts", std::to_string(plugin.restart_count()));
+  sheet.add("calls", std::to_string(statistics.calls_started()) + " started, " +
+                         std::to_string(statistics.calls_completed()) + " completed, " +
+                         std::to_string(statistics.calls_failed()) + " failed, " +
+                         std::to_string(statistics.calls_running()) + " running, " +
+                         std::to_string(statistics.calls_queued()) + " queued");
+  sheet.write(context);
+  if (plugin.posture().mechanisms().empty()) return;
+  context.out << '\n';
+  Table table({"CONFINED BY", "STATE", "DETAIL"});
+  for (const v1::MechanismState& mechanism : plugin.posture().mechanisms()) {
+    table.add({mechanism.name(), mechanism.state(), mechanism.detail()});
+  }
+  table.flush(context);
+}
+
+void print_health(Context& context, const v1::GetPluginHealthResponse& health) {
+  Sheet sheet;
+  sheet.add("id", health.plugin_id());
+  sheet.add("health", health.healthy() ? "healthy" : "unhealthy");
+  sheet.add("state", state_text(health.state()));
+  sheet.add("detail", health.detail());
+  sheet.add("uptime", uptime_text(health.uptime_s()));
+  sheet.add("success rate", percent_text(health.success_rate()));
+  sheet.add("error rate", percent_text(health.error_rate()));
+  sheet.add("average time", milliseconds_text(health.average_execution_time_ms()));
+  sheet.add("memory", bytes_text(health.memory_used_bytes()));
+  sheet.add("restarts", std::to_string(health.restart_count()));
+  sheet.write(context);
+}
+
+void print_log_entry(std::ostream& out, const v1::LogEntry& entry) {
+  if (entry.dropped_before() != 0) out << "... " << entry.dropped_before() << " lines lost here ...\n";
+  out << time_text(entry.time()) << "  " << one_line(entry.source());
+  if (!entry.level().empty()) out << '/' << one_line(entry.level());
+  out << "  " << one_line(entry.line()) << '\n';
+}
+
+}  // namespace liongate::cli

@@ -1,0 +1,285 @@
+#include "config/daemon_config.h"
+
+#include <array>
+#include <cerrno>
+#include <charconv>
+
+#include "config/document.h"
+#include "config/faults.h"
+#include "kernel/base/sys.h"
+
+namespace liongate::config {
+namespace {
+
+constexpr std::size_t kConfigBytesMax = 256 * 1024;
+constexpr std::size_t kPathBytesMax = 4095;
+constexpr std::size_t kPatternBytesMax = 4096;
+constexpr std::size_t kPolicyRulesMax = 1024;
+constexpr int kReadyTimeoutMsMax = 10 * 60 * 1000;
+constexpr int kStopGraceMsMax = 10 * 60 * 1000;
+constexpr int kBusyPollUsMax = 10'000;
+constexpr std::uint64_t kLogSegmentBytesMin = 64 * 1024;
+constexpr std::uint64_t kLogSegmentBytesMax = 4ULL * 1024 * 1024 * 1024;
+constexpr std::uint64_t kLogRetentionBytesMaxMax = 1ULL << 50U;
+constexpr std::uint64_t kUidMax = 4'294'967'294;
+
+constexpr std::array kEnvironments{
+    std::pair{Environment::kDevelopment, std::string_view("development")},
+    std::pair{Environment::kTesting, std::string_view("testing")},
+    std::pair{Environment::kStaging, std::string_view("staging")},
+    std::pair{Environment::kProduction, std::string_view("production")},
+};
+constexpr std::array kLogLevels{
+    std::pair{LogLevel::kDebug, std::string_view("debug")},
+    std::pair{LogLevel::kInfo, std::string_view("info")},
+    std::pair{LogLevel::kWarning, std::string_view("warning")},
+    std::pair{LogLevel::kError, std::string_view("error")},
+};
+constexpr std::array kDurabilities{
+    std::pair{DurabilityMode::kDurable, std::string_view("durable")},
+    std::pair{DurabilityMode::kBeforeRun, std::string_view("before_run")},
+    std::pair{DurabilityMode::kBatch, std::string_view("batch")},
+    std::pair{DurabilityMode::kAsync, std::string_view("async")},
+};
+
+template <typename Table>
+std::vector<std::string> names_in(const Table& table) {
+  std::vector<std::string> names;
+  for (const auto& [value, name] : table) names.emplace_back(name);
+  return names;
+}
+
+template <typename Table>
+std::string list_of(const Table& table) {
+  std::string all;
+  for (const auto& [value, name] : table) all += (all.empty() ? "" : ", ") + std::string(name);
+  return all;
+}
+
+template <typename Table, typename Value>
+std::string_view name_in(const Table& table, Value wanted) {
+  for (const auto& [value, name] : table) {
+    if (value == wanted) return name;
+  }
+  return table[0].second;
+}
+
+// One level of keys: the file's root, or one entry of `environments` with its overrides.
+class ConfigReader {
+ public:
+  ConfigReader(const Node& table, std::string prefix, FaultList& faults, DaemonConfig& config)
+      : reader_(table, std::move(prefix), faults), faults_(faults), config_(config) {}
+
+  TableReader& reader() { return reader_; }
+  bool sets_log_level() const { return sets_log_level_; }
+
+  void read_settings() {
+    read_path("state_dir", config_.state_dir, kPathBytesMax);
+    read_path("socket", config_.socket, limits::kSocketPathBytesMax);
+    sets_log_level_ = read_word("log_level", kLogLevels, config_.log_level);
+    read_word("durability", kDurabilities, config_.durability);
+    read_policy();
+    read_number("invoke_timeout_ms", config_.invoke_timeout_ms, 1, limits::kInvokeTimeoutMsMax);
+    read_number("ready_timeout_ms", config_.ready_timeout_ms, 1, kReadyTimeoutMsMax);
+    read_number("stop_grace_ms", config_.stop_grace_ms, 0, kStopGraceMsMax);
+    read_number("busy_poll_us", config_.busy_poll_us, 0, kBusyPollUsMax);
+    read_path("python_interpreter", config_.python_interpreter, kPathBytesMax);
+    read_path("node_interpreter", config_.node_interpreter, kPathBytesMax);
+    read_number("log_segment_bytes", config_.log_segment_bytes, kLogSegmentBytesMin, kLogSegmentBytesMax);
+    read_number("log_retention_bytes_max", config_.log_retention_bytes_max, 0, kLogRetentionBytesMaxMax);
+    // An empty text stands for "beside liongated" here, and for the default range below.
+    if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
+      config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");
+    } else {
+      read_path("launcher_path", config_.launcher_path, kPathBytesMax);
+    }
+    read_uid_range();
+  }
+
+  template <typename Table, typename Value>
+  bool read_word(std::string_view key, const Table& table, Value& target) {
+    const std::optional<std::string> word = reader_.text(key, kPathBytesMax);
+    if (!word) return false;
+    for (const auto& [value, name] : table) {
+      if (name != *word) continue;
+      target = value;
+      return true;
+    }
+    reader_.fault(*reader_.get(key), key, "`" + *word + "` is not one of " + list_of(table),
+                  suggestion(*word, names_in(table), "choose one of them"));
+    return false;
+  }
+
+  // Every unknown key is a fault here: a setting that silently does nothing is worse than a daemon that says no.
+  void refuse_unknown_keys() {
+    for (const Fault& fault : reader_.unknown_keys()) faults_.add(fault.line, fault.field, fault.what, fault.remedy);
+  }
+
+ private:
+  void read_path(std::string_view key, std::string& target, std::size_t bytes_max) {
+    const std::optional<std::string> path = reader_.text(key, bytes_max);
+    if (!path) return;
+    if (!path->starts_with('/')) {
+      reader_.fault(*reader_.get(key), key, "`" + *path + "` is not an absolute path", "begin it with /");
+      return;
+    }
+    target = *path;
+  }
+
+  template <typename Number>
+  void read_number(std::string_view key, Number& target, std::uint64_t min, std::uint64_t max) {
+    const std::optional<std::uint64_t> number = reader_.integer(key, min, max);
+    if (number) target = static_cast<Number>(*number);
+  }
+
+  void read_uid_range() {
+    const std::optional<std::string> range = reader_.text("plugin_uid_range", kPathBytesMax);
+    if (!range) return;
+    std::uint64_t first = 0;
+    std::uint64_t last = 0;
+    const char* end = range->data() + range->size();
+    const auto [dash, bad_first] = std::from_chars(range->data(), end, first);
+    bool is_range = bad_first == std::errc() && dash != end && *dash == '-';
+    if (is_range) {
+      const auto [rest, bad_last] = std::from_chars(dash + 1, end, last);
+      is_range = bad_last == std::errc() && rest == end && first > 0 && first <= last && last <= kUidMax;
+    }
+    if (!range->empty() && !is_range) {
+      reader_.fault(*reader_.get("plugin_uid_range"), "plugin_uid_range", "`" + *range + "` is not a range of user ids",
+                    "write FIRST-LAST, like \"600000-665535\"");
+      return;
+    }
+    config_.plugin_uid_range = *range;
+  }
+
+  void read_policy() {
+    const Node* list = reader_.get("policy");
+    if (list == nullptr) return;
+    if (!list->is(NodeKind::kList) || list->items.size() > kPolicyRulesMax) {
+      reader_.fault(*list, "policy", "must be a list of at most " + std::to_string(kPolicyRulesMax) + " rules",
+                    "write - {plugin: \"*\", permission: \"fs_read:/srv/*\", allow: true}");
+      return;
+    }
+    config_.policy.clear();
+    for (std::size_t i = 0; i < list->items.size(); ++i) {
+      read_rule(list->items[i], reader_.field("policy[" + std::to_string(i) + "]"));
+    }
+  }
+
+  void read_rule(const Node& node, const std::string& field) {
+    if (!node.is(NodeKind::kTable)) {
+      faults_.add(node.line, field, "must be a rule, not " + std::string(describe(node.kind)),
+                  "write {plugin: \"*\", permission: \"fs_read:/srv/*\", allow: true}");
+      return;
+    }
+    TableReader reader(node, field + ".", faults_);
+    PolicyRule rule;
+    rule.plugin = reader.text("plugin", kPatternBytesMax).value_or("*");
+    rule.permission = reader.text("permission", kPatternBytesMax).value_or("*");
+    if (reader.get("allow") == nullptr) {
+      faults_.add(node.line, reader.field("allow"), "is missing", "write allow: true or allow: false");
+    }
+    rule.allow = reader.boolean("allow").value_or(false);
+    for (const Fault& fault : reader.unknown_keys()) faults_.add(fault.line, fault.field, fault.what, fault.remedy);
+    config_.policy.push_back(std::move(rule));
+  }
+
+  TableReader reader_;
+  FaultList& faults_;
+  DaemonConfig& config_;
+  bool sets_log_level_ = false;
+};
+
+// Reads `environments`: all of them are checked, so that a fault in one shows before it is needed; one is applied.
+// Returns whether that one sets the log level.
+bool apply_overrides(const Node& environments, FaultList& faults, DaemonConfig& config) {
+  bool sets_log_level = false;
+  for (const Member& member : environments.members) {
+    const Result<Environment> environment = parse_environment(member.key);
+    const std::string field = "environments." + member.key;
+    if (!environment) {
+      faults.add(member.line, field, "is no environment", environment.error().hint);
+    } else if (!member.value.is(NodeKind::kTable)) {
+      faults.add(member.line, field, "must be a table, not " + std::string(describe(member.value.kind)),
+                 "indent its keys below it");
+    } else {
+      DaemonConfig scratch = config;
+      const bool applies = *environment == config.environment;
+      ConfigReader overrides(member.value, field + ".", faults, applies ? config : scratch);
+      overrides.read_settings();
+      overrides.refuse_unknown_keys();
+      sets_log_level = sets_log_level || (applies && overrides.sets_log_level());
+    }
+  }
+  return sets_log_level;
+}
+
+}  // namespace
+
+std::string_view name_of(Environment environment) {
+  return name_in(kEnvironments, environment);
+}
+std::string_view name_of(LogLevel level) {
+  return name_in(kLogLevels, level);
+}
+std::string_view name_of(DurabilityMode mode) {
+  return name_in(kDurabilities, mode);
+}
+
+Result<Environment> parse_environment(std::string_view text) {
+  for (const auto& [environment, name] : kEnvironments) {
+    if (name == text) return environment;
+  }
+  return make_error(Reason::kInvalidConfig, "`" + std::string(text) + "` is no environment")
+      .with_hint(suggestion(text, names_in(kEnvironments), "the environments are " + list_of(kEnvironments)));
+}
+
+LogLevel default_log_level(Environment environment) {
+  const bool is_for_developers = environment == Environment::kDevelopment || environment == Environment::kTesting;
+  return is_for_developers ? LogLevel::kDebug : LogLevel::kInfo;
+}
+
+Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::string& path, DaemonConfig defaults,
+                                         std::optional<Environment> environment) {
+  FaultList faults(path, Reason::kInvalidConfig);
+  if (const DocumentFault fault = check_text(text, kConfigBytesMax); !fault.what.empty()) {
+    faults.add(fault.line, "", fault.what, fault.remedy);
+    return faults.to_error();
+  }
+  const Document document = read_yaml(text);
+  if (const auto* fault = std::get_if<DocumentFault>(&document)) {
+    faults.add(fault->line, "", fault->what, fault->remedy);
+    return faults.to_error();
+  }
+  DaemonConfig config = std::move(defaults);
+  ConfigReader root(std::get<Node>(document), "", faults, config);
+  root.read_word("environment", kEnvironments, config.environment);
+  if (environment) config.environment = *environment;
+  root.read_settings();
+  bool sets_log_level = root.sets_log_level();
+  if (const Node* environments = root.reader().table("environments")) {
+    sets_log_level = apply_overrides(*environments, faults, config) || sets_log_level;
+  }
+  root.refuse_unknown_keys();
+  if (!faults.empty()) return faults.to_error();
+  if (!sets_log_level) config.log_level = default_log_level(config.environment);
+  return config;
+}
+
+Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults,
+                                        std::optional<Environment> environment) {
+  Result<std::string> text = sys::read_file(path, kConfigBytesMax);
+  if (!text) {
+    const bool is_missing = text.error().sys_errno == ENOENT || text.error().sys_errno == ENOTDIR;
+    if (is_missing && presence == FilePresence::kMayBeMissing) {
+      return parse_daemon_config("", path, std::move(defaults), environment);
+    }
+    Error error = make_error(Reason::kInvalidConfig, text.error().message);
+    error.sys_errno = text.error().sys_errno;
+    error.hint = is_missing ? "name an existing file with --config" : "make it a readable file";
+    return error;
+  }
+  return parse_daemon_config(*text, path, std::move(defaults), environment);
+}
+
+}  // namespace liongate::config

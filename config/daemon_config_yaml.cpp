@@ -1,0 +1,73 @@
+// Writes a configuration as commented YAML: --print-config, and the text of docs/configuration.md's example.
+#include "config/daemon_config.h"
+#include "config/document.h"
+
+namespace liongate::config {
+namespace {
+
+// A text as a double-quoted YAML scalar; JSON's quoting is YAML's too.
+std::string quoted(const std::string& text) {
+  Node node;
+  node.kind = NodeKind::kString;
+  node.text = text;
+  return to_json(node);
+}
+
+class Writer {
+ public:
+  void setting(std::string_view comment, std::string_view key, const std::string& value) {
+    out_ += "# " + std::string(comment) + "\n" + std::string(key) + ": " + value + "\n\n";
+  }
+  void text(std::string_view comment, std::string_view key, const std::string& value) {
+    setting(comment, key, quoted(value));
+  }
+  std::string take() { return std::move(out_); }
+
+ private:
+  std::string out_;
+};
+
+std::string policy_text(const std::vector<PolicyRule>& rules) {
+  if (rules.empty()) return "[]";
+  std::string out;
+  for (const PolicyRule& rule : rules) {
+    out += "\n  - {plugin: " + quoted(rule.plugin) + ", permission: " + quoted(rule.permission) +
+           ", allow: " + (rule.allow ? "true" : "false") + "}";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string to_yaml(const DaemonConfig& config) {
+  Writer writer;
+  writer.setting("development, testing, staging or production. They differ in policy and log level only.",
+                 "environment", std::string(name_of(config.environment)));
+  writer.setting("debug, info, warning or error.", "log_level", std::string(name_of(config.log_level)));
+  writer.text("Holds the event log, and what is derived from it. One daemon at a time.", "state_dir", config.state_dir);
+  writer.text("The control socket; it admits the daemon's own user and root.", "socket", config.socket);
+  writer.setting("When a call's events are on disk, for callers that do not say: durable, before_run, batch or async.",
+                 "durability", std::string(name_of(config.durability)));
+  writer.setting(std::string("Who may be granted what; the first rule that matches decides. What no rule names is ") +
+                     (config.grants_by_default() ? "granted" : "refused") + " in this environment.",
+                 "policy", policy_text(config.policy));
+  writer.setting("How long a call may take when its caller does not say.", "invoke_timeout_ms",
+                 std::to_string(config.invoke_timeout_ms));
+  writer.setting("From the launch of a plugin to its Ready.", "ready_timeout_ms",
+                 std::to_string(config.ready_timeout_ms));
+  writer.setting("Between asking a plugin to stop and killing it.", "stop_grace_ms",
+                 std::to_string(config.stop_grace_ms));
+  writer.setting("How long the kernel thread spins for work before it sleeps; 0 saves the processor.", "busy_poll_us",
+                 std::to_string(config.busy_poll_us));
+  writer.text("Runs Python plugins.", "python_interpreter", config.python_interpreter);
+  writer.text("Runs JavaScript plugins.", "node_interpreter", config.node_interpreter);
+  writer.setting("Size of one file of the event log.", "log_segment_bytes", std::to_string(config.log_segment_bytes));
+  writer.setting("Whole sealed segments beyond it are removed, oldest first; 0 keeps everything.",
+                 "log_retention_bytes_max", std::to_string(config.log_retention_bytes_max));
+  writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
+  writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
+              config.plugin_uid_range);
+  return writer.take();
+}
+
+}  // namespace liongate::config

@@ -1,0 +1,176 @@
+// The grammar of permissions: KIND[:ARGUMENT], one table of kinds.
+#include <array>
+#include <charconv>
+
+#include "config/faults.h"
+#include "config/manifest_parser.h"
+#include "config/manifest_rules.h"
+
+namespace liongate::config {
+namespace {
+
+enum class Argument { kNone, kPath, kOptionalHost, kVariable, kTopic, kPlugin, kSecret };
+
+struct KindTraits {
+  PermissionKind kind;
+  std::string_view name;
+  Argument argument;
+  std::string_view example;
+};
+
+constexpr std::array kKinds{
+    KindTraits{PermissionKind::kFsRead, "fs_read", Argument::kPath, "fs_read:./data"},
+    KindTraits{PermissionKind::kFsWrite, "fs_write", Argument::kPath, "fs_write:./output"},
+    KindTraits{PermissionKind::kNetwork, "network", Argument::kOptionalHost, "network:example.org:443"},
+    KindTraits{PermissionKind::kEnv, "env", Argument::kVariable, "env:LANG"},
+    KindTraits{PermissionKind::kProcess, "process", Argument::kNone, "process"},
+    KindTraits{PermissionKind::kJit, "jit", Argument::kNone, "jit"},
+    KindTraits{PermissionKind::kKv, "kv", Argument::kNone, "kv"},
+    KindTraits{PermissionKind::kPublish, "publish", Argument::kTopic, "publish:orders"},
+    KindTraits{PermissionKind::kSubscribe, "subscribe", Argument::kTopic, "subscribe:orders"},
+    KindTraits{PermissionKind::kInvoke, "invoke", Argument::kPlugin, "invoke:hello"},
+    KindTraits{PermissionKind::kSecret, "secret", Argument::kSecret, "secret:api_key"},
+    KindTraits{PermissionKind::kForbidden, "forbidden", Argument::kNone, "forbidden"},
+};
+
+constexpr std::size_t kWordBytesMax = 255;
+
+// Words people bring along from other systems; refused, with the way out.
+constexpr std::array kForeignWords{
+    std::pair{std::string_view("file.read"), std::string_view("fs_read")},
+    std::pair{std::string_view("file.write"), std::string_view("fs_write")},
+    std::pair{std::string_view("read"), std::string_view("fs_read")},
+    std::pair{std::string_view("write"), std::string_view("fs_write")},
+    std::pair{std::string_view("http"), std::string_view("network")},
+    std::pair{std::string_view("internet"), std::string_view("network")},
+    std::pair{std::string_view("exec"), std::string_view("process")},
+    std::pair{std::string_view("subprocess"), std::string_view("process")},
+    std::pair{std::string_view("spawn"), std::string_view("process")},
+};
+
+const KindTraits* find_kind(std::string_view name) {
+  if (name == "net") name = "network";
+  for (const KindTraits& row : kKinds) {
+    if (row.name == name) return &row;
+  }
+  return nullptr;
+}
+
+std::string remedy_for_unknown(std::string_view word) {
+  for (const auto& [foreign, ours] : kForeignWords) {
+    if (foreign == word) return "did you mean `" + std::string(ours) + "`?";
+  }
+  std::vector<std::string> names{"net"};
+  std::string all;
+  for (const KindTraits& row : kKinds) {
+    if (row.kind == PermissionKind::kForbidden) continue;
+    names.emplace_back(row.name);
+    all += (all.empty() ? "" : ", ") + std::string(row.name);
+  }
+  return suggestion(word, names, "the kinds are " + all);
+}
+
+bool consists_of(std::string_view text, std::string_view extra) {
+  for (const char c : text) {
+    const bool is_alnum = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!is_alnum && extra.find(c) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+bool is_port(std::string_view text) {
+  unsigned port = 0;
+  const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), port);
+  return fault == std::errc() && rest == text.data() + text.size() && port >= 1 && port <= 65'535;
+}
+
+// HOST[:PORT]; a host is a name, a name below `*.`, an IPv4 address or an IPv6 address in brackets.
+bool is_host(std::string_view text) {
+  std::string_view host = text;
+  std::string_view after;
+  if (text.starts_with('[')) {
+    const std::size_t end = text.find(']');
+    if (end == std::string_view::npos || end == 1) return false;
+    if (text.substr(1, end - 1).find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return false;
+    after = text.substr(end + 1);
+  } else {
+    const std::size_t colon = text.find(':');
+    host = text.substr(0, colon);
+    if (colon != std::string_view::npos) after = text.substr(colon);
+    std::string_view name = host.starts_with("*.") ? host.substr(2) : host;
+    if (name.empty() || name.starts_with('.') || name.starts_with('-') || !consists_of(name, ".-_")) return false;
+  }
+  return after.empty() || (after.starts_with(':') && is_port(after.substr(1)));
+}
+
+bool argument_is_valid(Argument wanted, std::string_view text) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7F) return false;
+  }
+  switch (wanted) {
+    case Argument::kNone:
+      return text.empty();
+    case Argument::kPath:
+      return text.size() <= kPathBytesMax;
+    case Argument::kOptionalHost:
+      return text.size() <= kWordBytesMax && is_host(text);
+    case Argument::kVariable:
+      return text.size() <= kWordBytesMax && consists_of(text, "_") && !(text[0] >= '0' && text[0] <= '9');
+    case Argument::kTopic:
+      return text.size() <= kWordBytesMax && consists_of(text, "._-/*");
+    case Argument::kPlugin:
+      return text == "*" || is_plugin_name(text);
+    case Argument::kSecret:
+      return text.size() <= kWordBytesMax && consists_of(text, "._-");
+  }
+  return false;
+}
+
+// "./data/" and "./data" are one path; nothing else is normalised here, because `..` has a meaning only on the disk.
+std::string normal_path(std::string_view path) {
+  while (path.size() > 1 && path.ends_with('/')) path.remove_suffix(1);
+  return std::string(path);
+}
+
+}  // namespace
+
+Result<Permission> parse_permission(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  const std::string_view word = text.substr(0, colon);
+  const KindTraits* traits = find_kind(word);
+  if (traits == nullptr) {
+    return make_error(Reason::kUnknownPermission, "unknown permission `" + std::string(text) + "`")
+        .with_hint(remedy_for_unknown(word));
+  }
+  Permission permission;
+  permission.kind = traits->kind;
+  permission.text = std::string(text);
+  const std::string example = "write it like `" + std::string(traits->example) + "`";
+  if (colon == std::string_view::npos) {
+    if (traits->argument != Argument::kNone && traits->argument != Argument::kOptionalHost) {
+      return make_error(Reason::kInvalidManifest, "permission `" + std::string(text) + "` needs an argument")
+          .with_hint(example);
+    }
+    return permission;
+  }
+  const std::string_view argument = text.substr(colon + 1);
+  if (traits->argument == Argument::kNone) {
+    return make_error(Reason::kInvalidManifest, "permission `" + std::string(word) + "` takes no argument")
+        .with_hint(example);
+  }
+  if (argument.empty() || !argument_is_valid(traits->argument, argument)) {
+    return make_error(Reason::kInvalidManifest, "permission `" + std::string(text) + "` has an invalid argument")
+        .with_hint(example);
+  }
+  permission.argument = traits->argument == Argument::kPath ? normal_path(argument) : std::string(argument);
+  return permission;
+}
+
+std::string_view name_of(PermissionKind kind) {
+  for (const KindTraits& row : kKinds) {
+    if (row.kind == kind) return row.name;
+  }
+  return "forbidden";
+}
+
+}  // namespace liongate::config

@@ -1,0 +1,362 @@
+#include "daemon/daemon.h"
+
+#include <spdlog/spdlog.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "daemon/control_socket.h"
+#include "daemon/file_inspector.h"
+#include "daemon/grpc_server.h"
+#include "daemon/launcher_client.h"
+#include "daemon/privileges.h"
+#include "daemon/service_notify.h"
+#include "daemon/settings.h"
+#include "kernel/base/sys.h"
+
+namespace liongate::daemon {
+
+namespace asio = boost::asio;
+
+namespace {
+
+void raise_descriptor_limit() {
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  if (::setrlimit(RLIMIT_NOFILE, &limit) != 0) spdlog::warn("the limit of open files stays at {}", limit.rlim_cur);
+}
+
+spdlog::level::level_enum to_level(config::LogLevel level) {
+  switch (level) {
+    case config::LogLevel::kDebug:
+      return spdlog::level::debug;
+    case config::LogLevel::kInfo:
+      return spdlog::level::info;
+    case config::LogLevel::kWarning:
+      return spdlog::level::warn;
+    case config::LogLevel::kError:
+      return spdlog::level::err;
+  }
+  return spdlog::level::info;
+}
+
+// The daemon at work. Members are destroyed from the last to the first: edges before the kernel, the kernel before the
+// log and the launcher's client.
+class Daemon {
+ public:
+  explicit Daemon(Foundation foundation)
+      : foundation_(std::move(foundation)),
+        notify_(ServiceNotify::from_environment()),
+        signals_(io_, SIGTERM, SIGINT, SIGHUP),
+        watchdog_(io_),
+        peers_(foundation_.owner_uid) {}
+
+  Result<void> run();
+
+ private:
+  Result<void> open();
+  Result<void> open_log();
+  void make_kernel();
+  void make_edges();
+  void wait_signal();
+  void on_signal(int signal);
+  void feed_watchdog();
+  void on_state_change(const v1::Event& event);
+  Result<v1::ReloadConfigResponse> reload_config();
+  void shut_down(const std::string& reason);
+  void stop_edges();
+  void run_loop();
+  DaemonFacts facts() const;
+
+  Foundation foundation_;
+  ServiceNotify notify_;
+  SystemClock clock_;
+  asio::io_context io_{1};
+  asio::signal_set signals_;
+  asio::steady_timer watchdog_;
+  PeerCredentials peers_;
+  std::unique_ptr<event_log::EventLog> log_;
+  std::unique_ptr<LauncherClient> launcher_;
+  std::unique_ptr<FileInspector> inspector_;
+  std::unique_ptr<orchestrator::Orchestrator> kernel_;
+  std::unique_ptr<LogReaders> readers_;
+  std::unique_ptr<GrpcPluginService> plugin_service_;
+  std::unique_ptr<GrpcEventService> event_service_;
+  std::unique_ptr<GrpcSystemService> system_service_;
+  std::unique_ptr<GrpcServer> server_;
+  std::unique_ptr<ControlSocket> control_socket_;
+  std::thread stopper_;
+  std::int64_t start_wall_ns_ = 0;
+  bool stopping_ = false;
+  bool launcher_lost_ = false;
+};
+
+Result<void> Daemon::open_log() {
+  event_log::Options options;
+  options.folder = log_folder(foundation_.config.state_dir);
+  options.segment_bytes = foundation_.config.log_segment_bytes;
+  options.retention_bytes_max = foundation_.config.log_retention_bytes_max;
+  event_log::Handlers handlers;
+  handlers.on_durable = [this](EventSeq seq) { asio::post(io_, [this, seq] { kernel_->on_durable(seq); }); };
+  handlers.on_read_only = [](bool read_only, const std::string& why) {
+    if (read_only) {
+      spdlog::error("the event log is read-only: {}; new work is refused (LOG_READ_ONLY)", why);
+    } else {
+      spdlog::info("the event log is writable again");
+    }
+  };
+  handlers.on_fatal = [](const Error& error) {
+    // Nothing may be acknowledged any more, and nothing here can be trusted to be on disk: the next start recovers.
+    spdlog::critical("the event log failed: {}; the daemon ends", error.message);
+    spdlog::shutdown();
+    std::_Exit(static_cast<int>(ExitCode::kFailure));
+  };
+  LG_ASSIGN(log_, event_log::EventLog::open(std::move(options), std::move(handlers), clock_));
+  const event_log::Recovery& recovery = log_->recovery();
+  if (recovery.torn_tail) {
+    spdlog::warn("recovered the log: {} bytes after event {} in {} were never acknowledged and are dropped",
+                 recovery.bytes_dropped, recovery.last_seq, recovery.segment);
+  }
+  return {};
+}
+
+void Daemon::make_kernel() {
+  const HostLayout layout = find_host_layout(foundation_.config, foundation_.program_folder);
+  launcher_ = std::make_unique<LauncherClient>(io_, std::move(foundation_.launcher.control_socket),
+                                               LaunchPlanner(layout), [this] {
+                                                 launcher_lost_ = true;
+                                                 spdlog::critical("liongate-launcher ended: nothing can be started");
+                                                 shut_down("liongate-launcher ended");
+                                               });
+  FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
+  inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
+  kernel_ = std::make_unique<orchestrator::Orchestrator>(
+      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_}, to_settings(foundation_.config));
+  kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
+}
+
+DaemonFacts Daemon::facts() const {
+  DaemonFacts facts;
+  facts.version = LIONGATE_VERSION;
+  facts.node_id = log_->node_id();
+  facts.environment = std::string(config::name_of(foundation_.config.environment));
+  facts.state_dir = foundation_.config.state_dir;
+  facts.socket_path = foundation_.config.socket;
+  facts.rootless = foundation_.owner_uid != 0;
+  facts.start_wall_ns = start_wall_ns_;
+  return facts;
+}
+
+void Daemon::make_edges() {
+  readers_ = std::make_unique<LogReaders>(*log_);
+  plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
+  event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
+  DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
+  system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
+  server_ = std::make_unique<GrpcServer>(io_, peers_, *plugin_service_, *event_service_, *system_service_);
+}
+
+Result<void> Daemon::open() {
+  start_wall_ns_ = clock_.wall_ns();
+  LG_TRY(open_log());
+  make_kernel();
+  make_edges();
+  LG_TRY(server_->start());
+  LG_TRY(kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  control_socket_ = std::make_unique<ControlSocket>(
+      io_, std::move(foundation_.listening_socket), foundation_.config.socket, [this](UniqueFd connection) {
+        const Result<int> number = peers_.enroll(std::move(connection));
+        if (number) {
+          server_->adopt(*number);
+        } else {
+          spdlog::warn("a connection was refused: {}", number.error().message);
+        }
+      });
+  return {};
+}
+
+void Daemon::on_state_change(const v1::Event& event) {
+  if (event.plugin_name().empty() || !server_) return;
+  switch (event.payload_case()) {
+    case v1::Event::kPluginStarted:
+      server_->set_plugin_serving(event.plugin_name(), true);
+      break;
+    case v1::Event::kPluginLoaded:
+    case v1::Event::kPluginStopping:
+    case v1::Event::kPluginStopped:
+    case v1::Event::kPluginUnloaded:
+    case v1::Event::kPluginFailed:
+    case v1::Event::kInstanceCrashed:
+      server_->set_plugin_serving(event.plugin_name(), false);
+      break;
+    default:
+      return;
+  }
+  spdlog::info("{}: {}", event.plugin_name(), event.type());
+}
+
+void Daemon::wait_signal() {
+  signals_.async_wait([this](const boost::system::error_code& error, int signal) {
+    if (error) return;
+    on_signal(signal);
+    wait_signal();
+  });
+}
+
+void Daemon::on_signal(int signal) {
+  if (signal == SIGHUP) {
+    const auto reloaded = reload_config();
+    if (!reloaded) spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
+    return;
+  }
+  const std::string name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
+  if (stopping_) {
+    // Asked twice: at once. The log is whole up to the last commit; what is open now is recorded at the next start.
+    spdlog::warn("{} again: ending at once", name);
+    spdlog::shutdown();
+    std::_Exit(static_cast<int>(ExitCode::kFailure));
+  }
+  shut_down(name);
+}
+
+Result<v1::ReloadConfigResponse> Daemon::reload_config() {
+  if (foundation_.config_path.empty()) {
+    return make_error(Reason::kInvalidConfig, "the daemon was started without a configuration file");
+  }
+  config::DaemonConfig defaults;
+  defaults.state_dir = foundation_.config.state_dir;
+  defaults.socket = foundation_.config.socket;
+  defaults.environment = foundation_.config.environment;
+  LG_ASSIGN(config::DaemonConfig fresh,
+            config::load_daemon_config(foundation_.config_path, config::FilePresence::kMustExist, defaults));
+  v1::ReloadConfigResponse response = compare(foundation_.config, fresh);
+  // What only a restart changes stays as it is, so that --print-config and what is in force never differ silently.
+  fresh.state_dir = foundation_.config.state_dir;
+  fresh.socket = foundation_.config.socket;
+  fresh.environment = foundation_.config.environment;
+  foundation_.config = std::move(fresh);
+  spdlog::set_level(to_level(foundation_.config.log_level));
+  kernel_->set_settings(to_settings(foundation_.config));
+  spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
+  return response;
+}
+
+void Daemon::feed_watchdog() {
+  const auto interval = notify_.watchdog_interval();
+  if (!interval) return;
+  notify_.alive();  // from the kernel thread: a kernel that hangs is a daemon that hangs
+  watchdog_.expires_after(*interval);
+  watchdog_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) feed_watchdog();
+  });
+}
+
+void Daemon::shut_down(const std::string& reason) {
+  if (stopping_) return;
+  stopping_ = true;
+  spdlog::info("stopping: {}", reason);
+  notify_.stopping();
+  server_->set_serving(false);
+  control_socket_->stop();
+  kernel_->shut_down(reason, limits::kShutdownDrainMs, [this] { stop_edges(); });
+}
+
+void Daemon::stop_edges() {
+  // gRPC waits until every open call is answered, and answers come from this thread: it must go on meanwhile.
+  stopper_ = std::thread([this] {
+    server_->stop(500);
+    asio::post(io_, [this] { io_.stop(); });
+  });
+}
+
+void Daemon::run_loop() {
+  const auto spin = std::chrono::microseconds(foundation_.config.busy_poll_us);
+  if (spin.count() == 0) {
+    io_.run();
+    return;
+  }
+  while (!io_.stopped()) {
+    auto until = std::chrono::steady_clock::now() + spin;
+    while (std::chrono::steady_clock::now() < until && !io_.stopped()) {
+      if (io_.poll() > 0) until = std::chrono::steady_clock::now() + spin;
+    }
+    io_.run_one();
+  }
+}
+
+Result<void> Daemon::run() {
+  spdlog::set_level(to_level(foundation_.config.log_level));
+  LG_TRY(open());
+  wait_signal();
+  launcher_->start();
+  control_socket_->start();
+  kernel_->run();
+  server_->set_serving(true);
+  feed_watchdog();
+  notify_.ready();
+  spdlog::info("liongated {} serves on {} ({}, {})", LIONGATE_VERSION, foundation_.config.socket,
+               config::name_of(foundation_.config.environment), foundation_.owner_uid == 0 ? "root" : "rootless");
+  run_loop();
+  if (stopper_.joinable()) stopper_.join();
+  readers_->stop();
+  LG_TRY(log_->close());
+  spdlog::info("stopped");
+  if (launcher_lost_) return make_error(Reason::kSandboxUnavailable, "liongate-launcher ended while the daemon ran");
+  return {};
+}
+
+}  // namespace
+
+std::string log_folder(const std::string& state_dir) { return state_dir + "/log"; }
+
+std::string program_folder() {
+  std::error_code error;
+  return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
+}
+
+std::string launcher_path(const config::DaemonConfig& config, const std::string& folder) {
+  if (!config.launcher_path.empty()) return config.launcher_path;
+  for (const char* place : {"/liongate-launcher", "/../lib/liongate/liongate-launcher"}) {
+    if (::access((folder + place).c_str(), X_OK) == 0) return folder + place;
+  }
+  return folder + "/liongate-launcher";
+}
+
+Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path) {
+  // gRPC's own handlers for fork are for programs that fork; this one never does.
+  ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
+  std::signal(SIGPIPE, SIG_IGN);
+  raise_descriptor_limit();
+  Foundation foundation;
+  foundation.owner_uid = ::geteuid();
+  foundation.program_folder = program_folder();
+  Result<void> made = sys::make_directories(config.state_dir, 0700);
+  if (made && ::access(config.state_dir.c_str(), W_OK) != 0) {
+    made = make_errno_error(Reason::kInternal, "write to " + config.state_dir, errno);
+  }
+  if (!made) {
+    return std::move(made).error().in("state folder").with_hint("name another one with --state-dir");
+  }
+  std::error_code error;
+  config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
+  LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
+  config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
+  LG_ASSIGN(foundation.launcher, sandbox::start_launcher(launcher_path(config, foundation.program_folder)));
+  LG_TRY(give_up_privileges(config.state_dir, config.socket));
+  foundation.config = std::move(config);
+  foundation.config_path = std::move(config_path);
+  return foundation;
+}
+
+Result<void> run_daemon(Foundation foundation) { return Daemon(std::move(foundation)).run(); }
+
+}  // namespace liongate::daemon

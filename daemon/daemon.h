@@ -1,0 +1,40 @@
+// The daemon as a whole: everything is made here, in order, and taken down in the opposite order.
+//
+// Ownership and thread: made by main; run() is the kernel thread. No singletons: what a part needs it is given.
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "config/daemon_config.h"
+#include "kernel/base/result.h"
+#include "kernel/base/unique_fd.h"
+#include "sandbox/launcher_process.h"
+
+namespace liongate::daemon {
+
+// What was opened with the rights the process was started with, before it gave them up.
+struct Foundation {
+  config::DaemonConfig config;
+  std::string config_path;  // read again on SIGHUP
+  UniqueFd listening_socket;
+  sandbox::LauncherProcess launcher;
+  uid_t owner_uid = 0;
+  std::string program_folder;
+};
+
+// Opens the state folder and the socket, starts the launcher, gives up privileges. Single-threaded until it returns.
+Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path);
+
+// Serves until SIGTERM, SIGINT or Shutdown. Returns when everything has stopped in order and the log is sealed.
+Result<void> run_daemon(Foundation foundation);
+
+// Where the event log is within a state folder.
+std::string log_folder(const std::string& state_dir);
+
+// The folder of the running program and the launcher that belongs to it.
+std::string program_folder();
+std::string launcher_path(const config::DaemonConfig& config, const std::string& program_folder);
+
+}  // namespace liongate::daemon

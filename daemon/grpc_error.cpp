@@ -1,0 +1,47 @@
+#include "daemon/grpc_error.h"
+
+#include <charconv>
+
+#include "google/rpc/error_details.pb.h"
+#include "google/rpc/status.pb.h"
+#include "kernel/base/utf8.h"
+
+namespace liongate::daemon {
+namespace {
+
+// gRPC carries details in a header of at most 8 KiB: what is longer is cut, not lost with the whole status.
+constexpr std::size_t kMessageBytesMax = 2048;
+constexpr std::size_t kMetadataValueBytesMax = 1024;
+
+std::string bounded(const std::string& text, std::size_t bytes_max) {
+  if (text.size() <= bytes_max) return to_utf8(text);
+  return to_utf8(text.substr(0, bytes_max)) + "...";
+}
+
+}  // namespace
+
+grpc::Status to_status(const Error& error) {
+  google::rpc::Status status;
+  status.set_code(static_cast<int>(error.code()));
+  status.set_message(bounded(error.message, kMessageBytesMax));
+  google::rpc::ErrorInfo info;
+  info.set_reason(std::string(error.reason_name()));
+  info.set_domain(kErrorDomain);
+  for (const auto& [key, value] : error.metadata) {
+    (*info.mutable_metadata())[key] = bounded(value, kMetadataValueBytesMax);
+  }
+  (*info.mutable_metadata())["category"] = std::string(traits_of(error.reason).category);
+  if (!error.hint.empty()) (*info.mutable_metadata())["hint"] = bounded(error.hint, kMetadataValueBytesMax);
+  status.add_details()->PackFrom(info);
+  if (const auto delay = error.metadata.find("retry_delay_ms"); delay != error.metadata.end()) {
+    int delay_ms = 0;
+    std::from_chars(delay->second.data(), delay->second.data() + delay->second.size(), delay_ms);
+    google::rpc::RetryInfo retry;
+    retry.mutable_retry_delay()->set_seconds(delay_ms / 1000);
+    retry.mutable_retry_delay()->set_nanos(delay_ms % 1000 * 1'000'000);
+    status.add_details()->PackFrom(retry);
+  }
+  return {static_cast<grpc::StatusCode>(error.code()), status.message(), status.SerializeAsString()};
+}
+
+}  // namespace liongate::daemon

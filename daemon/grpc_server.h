@@ -1,0 +1,53 @@
+// The gRPC server: builds it, serves its completion queue on one thread, adopts connections, shuts down in order.
+//
+// Ownership and thread: owned by the daemon; made, started and stopped by the kernel thread. It listens on no port of
+// its own: connections are accepted by ControlSocket, so that each has a peer that the kernel vouches for.
+#pragma once
+
+#include <grpcpp/grpcpp.h>
+
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "daemon/grpc_edge.h"
+#include "daemon/grpc_event_service.h"
+#include "daemon/grpc_plugin_service.h"
+#include "daemon/grpc_system_service.h"
+
+namespace liongate::daemon {
+
+class GrpcServer {
+ public:
+  GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcPluginService& plugins,
+             GrpcEventService& events, GrpcSystemService& system);
+  ~GrpcServer();
+
+  // Serves from now on. kInternal when gRPC does not start.
+  Result<void> start();
+
+  // A connection that was accepted and enrolled (daemon/peer_credentials.h); gRPC owns the descriptor from here on.
+  void adopt(int connection);
+
+  // grpc.health.v1: "" and each service, or `plugin/NAME`.
+  void set_serving(bool serving);
+  void set_plugin_serving(const std::string& name, bool serving);
+
+  // Open calls may finish within `grace_ms`, then they are cancelled. Returns when nothing is served any more.
+  void stop(int grace_ms);
+
+ private:
+  void run_queue();
+
+  boost::asio::io_context& kernel_;
+  const PeerCredentials& peers_;
+  GrpcPluginService& plugins_;
+  GrpcEventService& events_;
+  GrpcSystemService& system_;
+  std::unique_ptr<grpc::ServerCompletionQueue> queue_;
+  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<GrpcEdge> edge_;
+  std::thread thread_;
+};
+
+}  // namespace liongate::daemon

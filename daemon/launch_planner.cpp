@@ -1,0 +1,185 @@
+#include "daemon/launch_planner.h"
+
+#include <sys/stat.h>
+
+#include <cstdlib>
+#include <filesystem>
+
+namespace liongate::daemon {
+namespace {
+
+constexpr const char* kPluginFolder = "/plugin";
+constexpr const char* kPythonSdkFolder = "/liongate/python";
+
+std::string replaced(std::string text, std::string_view what, const std::string& with) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+  return text;
+}
+
+std::string relative_entry(const v1::PluginLoaded& loaded) {
+  return std::filesystem::path(loaded.entry_point_path()).lexically_relative(loaded.folder()).string();
+}
+
+bool is_within(const std::string& path, const std::string& folder) {
+  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
+}
+
+std::string inside_entry(const v1::PluginLoaded& loaded) {
+  if (!is_within(loaded.entry_point_path(), loaded.folder())) return loaded.entry_point_path();
+  return std::string(kPluginFolder) + "/" + relative_entry(loaded);
+}
+
+void add_user_files(sandbox::LaunchRequest& request) {
+  request.files.push_back({"/etc/passwd", "plugin:x:1000:1000:plugin:/tmp:/usr/sbin/nologin\n"});
+  request.files.push_back({"/etc/group", "plugin:x:1000:\n"});
+  request.files.push_back({"/etc/hosts", "127.0.0.1 localhost\n::1 localhost\n"});
+  request.files.push_back({"/etc/nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n"});
+}
+
+}  // namespace
+
+HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder) {
+  HostLayout layout;
+  std::error_code error;
+  layout.merged_usr = std::filesystem::is_symlink("/bin", error) && std::filesystem::is_symlink("/lib", error);
+  const auto python = std::filesystem::canonical(config.python_interpreter, error);
+  if (!error) layout.python_program = python.string();
+  // Beside the build's programs, or where `make install` puts it.
+  for (const char* place : {"/../sdk/python", "/../lib/liongate/sdk/python"}) {
+    const auto folder = std::filesystem::canonical(program_folder + place, error);
+    if (!error && std::filesystem::exists(folder / "bootstrap.py", error)) {
+      layout.python_sdk_folder = folder.string();
+      break;
+    }
+  }
+  return layout;
+}
+
+void LaunchPlanner::add_libraries(sandbox::LaunchRequest& request) const {
+  using sandbox::Access;
+  using sandbox::Presence;
+  request.binds.push_back({"/usr/lib", "/usr/lib", Access::kReadOnly, Presence::kRequired, true});
+  request.binds.push_back({"/usr/lib64", "/usr/lib64", Access::kReadOnly, Presence::kOptional, true});
+  request.binds.push_back({"/usr/local/lib", "/usr/local/lib", Access::kReadOnly, Presence::kOptional, true});
+  request.binds.push_back({"/etc/ld.so.cache", "/etc/ld.so.cache", Access::kReadOnly, Presence::kOptional, false});
+  if (layout_.merged_usr) {
+    request.links.push_back({"usr/lib", "/lib"});
+    request.links.push_back({"usr/lib64", "/lib64"});
+  } else {
+    request.binds.push_back({"/lib", "/lib", Access::kReadOnly, Presence::kOptional, true});
+    request.binds.push_back({"/lib64", "/lib64", Access::kReadOnly, Presence::kOptional, true});
+  }
+}
+
+void LaunchPlanner::add_system(sandbox::LaunchRequest& request) const {
+  using sandbox::Access;
+  using sandbox::Presence;
+  request.binds.push_back({"/usr", "/usr", Access::kReadOnly, Presence::kRequired, true});
+  request.binds.push_back({"/etc/ld.so.cache", "/etc/ld.so.cache", Access::kReadOnly, Presence::kOptional, false});
+  request.binds.push_back({"/etc/alternatives", "/etc/alternatives", Access::kReadOnly, Presence::kOptional, false});
+  for (const char* name : {"bin", "sbin", "lib", "lib64"}) {
+    if (layout_.merged_usr) {
+      request.links.push_back({std::string("usr/") + name, std::string("/") + name});
+    } else {
+      const std::string path = std::string("/") + name;
+      request.binds.push_back({path, path, Access::kReadOnly, Presence::kOptional, true});
+    }
+  }
+  add_user_files(request);
+}
+
+Result<void> LaunchPlanner::add_program(const v1::PluginLoaded& loaded, const std::string& input_argument,
+                                        sandbox::LaunchRequest& request) const {
+  const v1::Manifest& manifest = loaded.manifest();
+  const std::string entry = inside_entry(loaded);
+  if (manifest.runtime() == "python") {
+    if (layout_.python_program.empty() || layout_.python_sdk_folder.empty()) {
+      return make_error(Reason::kLoadFailure, layout_.python_program.empty()
+                                                  ? "the Python interpreter of the configuration is not installed"
+                                                  : "the Python SDK is not installed beside liongated")
+          .with_hint("install python3 and python3-protobuf, or set python_interpreter in the configuration");
+    }
+    add_libraries(request);
+    add_user_files(request);
+    request.binds.push_back({layout_.python_program, layout_.python_program, sandbox::Access::kReadOnly,
+                             sandbox::Presence::kRequired, true});
+    request.binds.push_back({layout_.python_sdk_folder, kPythonSdkFolder, sandbox::Access::kReadOnly,
+                             sandbox::Presence::kRequired, false});
+    request.executable = layout_.python_program;
+    request.arguments = {layout_.python_program, "-I", "-B", std::string(kPythonSdkFolder) + "/bootstrap.py", entry};
+  } else {
+    const bool command = manifest.runtime() == "command";
+    if (command || loaded.link_kind() == v1::LINK_KIND_SCRIPT) {
+      add_system(request);
+    } else if (loaded.link_kind() == v1::LINK_KIND_DYNAMIC) {
+      add_libraries(request);
+    }
+    request.executable = entry;
+    request.arguments = {entry};
+  }
+  for (const std::string& argument : manifest.args()) {
+    request.arguments.push_back(manifest.runtime() == "command" ? replaced(argument, "{input}", input_argument)
+                                                                : argument);
+  }
+  return {};
+}
+
+void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const {
+  for (const std::string& permission : loaded.manifest().permissions()) {
+    const std::size_t colon = permission.find(':');
+    const std::string kind = permission.substr(0, colon);
+    const std::string argument = colon == std::string::npos ? "" : permission.substr(colon + 1);
+    if (kind == "fs_read" || kind == "fs_write") {
+      const std::filesystem::path given(argument);
+      const std::filesystem::path source =
+          (given.is_absolute() ? given : std::filesystem::path(loaded.folder()) / given).lexically_normal();
+      const std::filesystem::path target =
+          (given.is_absolute() ? given : std::filesystem::path(kPluginFolder) / given).lexically_normal();
+      const auto without_slash = [](std::string path) {
+        while (path.size() > 1 && path.back() == '/') path.pop_back();
+        return path;
+      };
+      request.binds.push_back({without_slash(source.string()), without_slash(target.string()),
+                               kind == "fs_write" ? sandbox::Access::kReadWrite : sandbox::Access::kReadOnly,
+                               sandbox::Presence::kRequired, false});
+    } else if (kind == "env") {
+      if (const char* value = std::getenv(argument.c_str())) request.environment.push_back(argument + "=" + value);
+    } else if (kind == "process") {
+      request.allow_processes = true;
+    } else if (kind == "jit") {
+      request.allow_jit = true;
+    }
+  }
+}
+
+Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loaded, const std::string& input_argument,
+                                                   std::size_t descriptor_count) const {
+  const v1::Manifest& manifest = loaded.manifest();
+  sandbox::LaunchRequest request;
+  request.name = manifest.name();
+  request.working_directory = kPluginFolder;
+  request.environment = {"PATH=/usr/bin:/bin", "HOME=/tmp", "LANG=C.UTF-8", "TZ=UTC"};
+  request.descriptor_count = static_cast<std::uint32_t>(descriptor_count);
+  request.allow_processes = manifest.runtime() == "command";
+  LG_TRY(add_program(loaded, input_argument, request));
+  request.binds.push_back(
+      {loaded.folder(), kPluginFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
+  const std::string& entry = loaded.entry_point_path();
+  if (!is_within(entry, loaded.folder()) && !entry.starts_with("/usr/") && !entry.starts_with("/bin/")) {
+    request.binds.push_back({entry, entry, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
+  }
+  add_grants(loaded, request);
+  const v1::ManifestLimits& limits = manifest.limits();
+  request.limits.memory_bytes_max = limits.memory_bytes_max();
+  request.limits.processes_max = limits.processes_max();
+  request.limits.open_files_max = limits.open_files_max();
+  // The rlimit counts whole seconds of a process's whole life: it fits a command, whose life is one call.
+  if (manifest.runtime() == "command" && limits.cpu_time_ms_max() > 0) {
+    request.limits.cpu_time_s_max = (limits.cpu_time_ms_max() + 999) / 1000;
+  }
+  return request;
+}
+
+}  // namespace liongate::daemon

@@ -1,0 +1,51 @@
+// The kernel's Launcher over liongate-launcher: requests out, reports in, and the launcher's own death noticed.
+//
+// Ownership and thread: owned by the daemon; kernel thread. It owns the control socket. When the launcher dies every
+// open launch ends with kLauncherLost, and `on_lost` is called once: the daemon cannot start anything any more and stops.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <deque>
+#include <functional>
+#include <unordered_map>
+
+#include "daemon/launch_planner.h"
+#include "kernel/supervision/launcher.h"
+#include "sandbox/launcher_process.h"
+
+namespace liongate::daemon {
+
+class LauncherClient final : public supervision::Launcher {
+ public:
+  LauncherClient(boost::asio::io_context& io, UniqueFd control_socket, LaunchPlanner planner,
+                 std::function<void()> on_lost);
+
+  void start() { wait(); }
+
+  Result<supervision::LaunchId> launch(supervision::LaunchOrder order,
+                                       supervision::LaunchListener& listener) override;
+  void kill(supervision::LaunchId id) override;
+  void forget(supervision::LaunchId id) override;
+  void check_host(std::function<void(Result<void>)> done) override;
+
+  // The whole report, for CheckHost.
+  void report_host(std::function<void(Result<sandbox::HostReport>)> done);
+
+ private:
+  void wait();
+  void on_readable();
+  void take(sandbox::Report report);
+  void on_lost_launcher();
+
+  boost::asio::io_context& io_;
+  boost::asio::posix::stream_descriptor socket_;
+  LaunchPlanner planner_;
+  std::function<void()> on_lost_;
+  supervision::LaunchId last_id_ = 0;
+  std::unordered_map<supervision::LaunchId, supervision::LaunchListener*> listeners_;  // null: nobody wants to hear
+  std::deque<std::function<void(Result<sandbox::HostReport>)>> host_reports_wanted_;
+  bool lost_ = false;
+};
+
+}  // namespace liongate::daemon

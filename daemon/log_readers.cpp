@@ -1,0 +1,34 @@
+#include "daemon/log_readers.h"
+
+namespace liongate::daemon {
+
+LogReaders::LogReaders(event_log::EventLog& log) : log_(log) {
+  listener_ = log_.add_commit_listener([this](EventSeq) {
+    const std::lock_guard lock(mutex_);
+    for (auto& [token, wake] : followers_) wake();
+  });
+}
+
+LogReaders::~LogReaders() { stop(); }
+
+void LogReaders::stop() {
+  if (listener_ == 0) return;
+  log_.remove_commit_listener(listener_);
+  listener_ = 0;
+  reader_.stop();
+  reader_.join();
+}
+
+std::uint64_t LogReaders::follow(std::function<void()> wake) {
+  const std::lock_guard lock(mutex_);
+  if (followers_.size() >= limits::kFollowersMax) return 0;
+  followers_[++last_token_] = std::move(wake);
+  return last_token_;
+}
+
+void LogReaders::leave(std::uint64_t token) {
+  const std::lock_guard lock(mutex_);
+  followers_.erase(token);
+}
+
+}  // namespace liongate::daemon

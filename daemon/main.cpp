@@ -1,0 +1,171 @@
+// liongated: reads its words and its configuration, then serves; or answers one question and ends.
+//
+// Exit codes: 0 done; 1 failure, damage; 2 usage; 7 invalid configuration, state of a newer format; 9 cannot confine.
+#include <google/protobuf/util/json_util.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "daemon/daemon.h"
+#include "daemon/grpc_event_service.h"
+#include "daemon/grpc_system_service.h"
+
+namespace {
+
+using namespace liongate;
+using config::DaemonConfig;
+
+struct Words {
+  std::string config_path;
+  std::string state_dir;
+  std::string socket;
+  std::string environment;
+  std::string verify_folder;
+  std::string output = "table";
+  bool print_config = false;
+  bool check_config = false;
+  bool check_host = false;
+};
+
+int fail(const Error& error) {
+  std::fprintf(stderr, "liongated: %s (%s)\n", error.message.c_str(), std::string(error.reason_name()).c_str());
+  if (!error.hint.empty()) std::fprintf(stderr, "hint: %s\n", error.hint.c_str());
+  return static_cast<int>(traits_of(error.reason).exit_code);
+}
+
+void print_json(const google::protobuf::Message& message) {
+  std::string text;
+  google::protobuf::util::JsonPrintOptions options;
+  options.preserve_proto_field_names = true;
+  options.always_print_primitive_fields = true;
+  if (google::protobuf::util::MessageToJsonString(message, &text, options).ok()) std::puts(text.c_str());
+}
+
+// Flags win over the file, the file over the defaults. The environment is needed first: the file has parts for each.
+Result<DaemonConfig> configure(const Words& words, std::string& path) {
+  const config::DefaultPaths paths = config::default_paths();
+  DaemonConfig defaults;
+  defaults.state_dir = paths.state_dir;
+  defaults.socket = paths.socket;
+  if (!words.environment.empty()) {
+    LG_ASSIGN(defaults.environment, config::parse_environment(words.environment));
+  }
+  path = words.config_path.empty() ? paths.config_file : words.config_path;
+  const auto presence =
+      words.config_path.empty() ? config::FilePresence::kMayBeMissing : config::FilePresence::kMustExist;
+  LG_ASSIGN(DaemonConfig config, config::load_daemon_config(path, presence, defaults));
+  if (!words.environment.empty()) config.environment = defaults.environment;
+  if (!words.state_dir.empty()) config.state_dir = words.state_dir;
+  if (!words.socket.empty()) config.socket = words.socket;
+  return config;
+}
+
+int verify_log(const std::string& folder, bool json) {
+  // The folder may be the daemon's state folder or the log folder itself.
+  const auto at = ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
+  const auto verification = event_log::verify(at);
+  if (!verification) return fail(verification.error());
+  const v1::VerifyLogResponse response = daemon::to_response(*verification);
+  if (json) {
+    print_json(response);
+  } else {
+    for (const v1::LogDamage& damage : response.damages()) {
+      std::printf("%s: segment %s, offset %llu, after event %llu: %s\n", damage.kind().c_str(),
+                  damage.segment().c_str(), static_cast<unsigned long long>(damage.offset()),
+                  static_cast<unsigned long long>(damage.seq()), damage.message().c_str());
+    }
+    std::printf("%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
+                static_cast<unsigned long long>(response.events()),
+                static_cast<unsigned long long>(response.segments()),
+                static_cast<unsigned long long>(response.first_seq()),
+                static_cast<unsigned long long>(response.last_seq()));
+  }
+  return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
+  LG_ASSIGN(sandbox::LauncherProcess launcher,
+            sandbox::start_launcher(daemon::launcher_path(config, daemon::program_folder())));
+  LG_TRY(sandbox::send_request(launcher.control_socket.get(), sandbox::CheckHostRequest{}, {}));
+  for (;;) {
+    LG_ASSIGN(sandbox::ReceivedReport received, sandbox::receive_report(launcher.control_socket.get()));
+    if (auto* report = std::get_if<sandbox::HostReport>(&received.report)) return std::move(*report);
+  }
+}
+
+int check_host(const DaemonConfig& config, bool json) {
+  const auto report = ask_launcher(config);
+  if (!report) return fail(report.error());
+  const v1::CheckHostResponse response = daemon::to_response(*report);
+  if (json) {
+    print_json(response);
+  } else {
+    std::printf("%-22s %-10s %-10s %s\n", "MECHANISM", "STATE", "MANDATORY", "REASON");
+    for (const v1::HostMechanism& mechanism : response.mechanisms()) {
+      std::printf("%-22s %-10s %-10s %s\n", mechanism.name().c_str(), mechanism.state().c_str(),
+                  mechanism.mandatory() ? "yes" : "no", mechanism.reason().c_str());
+      if (mechanism.state() != "available" && !mechanism.remedy().empty()) {
+        std::printf("%-22s remedy: %s\n", "", mechanism.remedy().c_str());
+      }
+    }
+    std::printf("%s\n", response.can_confine() ? "this host can confine plugins" : "this host CANNOT confine plugins");
+  }
+  return static_cast<int>(response.can_confine() ? ExitCode::kDone : ExitCode::kNoCapacity);
+}
+
+void declare(CLI::App& app, Words& words) {
+  app.add_option("--config", words.config_path, "configuration file (YAML)")->type_name("FILE");
+  app.add_option("--state-dir", words.state_dir, "folder of the event log")->type_name("DIR");
+  app.add_option("--socket", words.socket, "control socket")->type_name("PATH");
+  app.add_option("--environment", words.environment, "development, testing, staging or production (default)")
+      ->type_name("NAME");
+  app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
+  app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
+  app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
+  app.add_option("-o,--output", words.output, "table or json, for the two above")
+      ->check(CLI::IsMember({"table", "json"}));
+  app.set_version_flag("--version", std::string("liongated ") + LIONGATE_VERSION);
+  app.footer("With no argument: the defaults (see --print-config), as a user without root.\n"
+             "Example: liongated --state-dir /tmp/lg --socket /tmp/lg.sock --environment development");
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs plugins that nobody has to trust: confined, supervised, logged.", "liongated");
+  Words words;
+  declare(app, words);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    std::fprintf(stderr, "liongated: %s (USAGE)\nhint: liongated --help\n", error.what());
+    return static_cast<int>(ExitCode::kUsage);
+  }
+  spdlog::set_default_logger(spdlog::stderr_color_mt("liongated"));
+  spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
+  const bool json = words.output == "json";
+  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, json);
+  std::string config_path;
+  auto config = configure(words, config_path);
+  if (!config) return fail(config.error());
+  if (words.check_host) return check_host(*config, json);
+  if (words.print_config) {
+    std::fputs(config::to_yaml(*config).c_str(), stdout);
+    return 0;
+  }
+  if (words.check_config) {
+    std::printf("%s: valid\n", config_path.c_str());
+    return 0;
+  }
+  auto foundation = daemon::lay_foundation(std::move(*config), config_path);
+  if (!foundation) return fail(foundation.error());
+  const Result<void> served = daemon::run_daemon(std::move(*foundation));
+  return served ? 0 : fail(served.error());
+}

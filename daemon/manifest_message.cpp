@@ -1,0 +1,79 @@
+#include "daemon/manifest_message.h"
+
+#include <nlohmann/json.hpp>
+
+#include "config/manifest_parser.h"
+
+namespace liongate::daemon {
+
+v1::Manifest to_message(const Manifest& manifest) {
+  v1::Manifest message;
+  message.set_name(manifest.name);
+  message.set_version(manifest.version);
+  message.set_entry_point(manifest.entry_point);
+  for (const std::string& argument : manifest.args) message.add_args(argument);
+  for (const Permission& permission : manifest.permissions) {
+    std::string text(config::name_of(permission.kind));
+    if (!permission.argument.empty()) text += ":" + permission.argument;
+    message.add_permissions(text);
+  }
+  message.set_runtime(std::string(config::name_of(manifest.runtime)));
+  message.set_role(std::string(config::name_of(manifest.role)));
+  message.set_description(manifest.description);
+  message.set_author(manifest.author);
+  for (const std::string& tag : manifest.tags) message.add_tags(tag);
+  v1::ManifestLimits& limits = *message.mutable_limits();
+  limits.set_memory_bytes_max(manifest.limits.memory_bytes_max);
+  limits.set_cpu_time_ms_max(manifest.limits.cpu_time_ms_max);
+  limits.set_wall_time_ms_max(manifest.limits.wall_time_ms_max);
+  limits.set_processes_max(manifest.limits.processes_max);
+  limits.set_open_files_max(manifest.limits.open_files_max);
+  message.mutable_dependencies()->insert(manifest.dependencies.begin(), manifest.dependencies.end());
+  message.set_configuration_schema_json(manifest.configuration_schema_json);
+  return message;
+}
+
+Result<Manifest> from_message(const v1::Manifest& message) {
+  nlohmann::ordered_json json;
+  const auto set = [&](const char* key, const std::string& value) {
+    if (!value.empty()) json[key] = value;
+  };
+  set("name", message.name());
+  set("version", message.version());
+  set("entry_point", message.entry_point());
+  set("runtime", message.runtime());
+  set("role", message.role());
+  set("description", message.description());
+  set("author", message.author());
+  json["permissions"] = std::vector<std::string>(message.permissions().begin(), message.permissions().end());
+  if (message.args_size() > 0) json["args"] = std::vector<std::string>(message.args().begin(), message.args().end());
+  if (message.tags_size() > 0) json["tags"] = std::vector<std::string>(message.tags().begin(), message.tags().end());
+  for (const auto& [name, requirement] : message.dependencies()) json["dependencies"][name] = requirement;
+  const v1::ManifestLimits& limits = message.limits();
+  if (limits.memory_bytes_max() > 0) json["limits"]["memory_bytes_max"] = limits.memory_bytes_max();
+  if (limits.cpu_time_ms_max() > 0) json["limits"]["cpu_time_ms_max"] = limits.cpu_time_ms_max();
+  if (limits.wall_time_ms_max() > 0) json["limits"]["wall_time_ms_max"] = limits.wall_time_ms_max();
+  if (limits.processes_max() > 0) json["limits"]["processes_max"] = limits.processes_max();
+  if (limits.open_files_max() > 0) json["limits"]["open_files_max"] = limits.open_files_max();
+  if (!message.configuration_schema_json().empty()) {
+    const auto schema = nlohmann::ordered_json::parse(message.configuration_schema_json(), nullptr, false);
+    if (schema.is_discarded()) {
+      return make_error(Reason::kInvalidManifest, "inline manifest: configuration_schema_json is not JSON");
+    }
+    json["configuration"] = schema;
+  }
+  const std::string text = json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return config::parse_manifest(text, config::ManifestFormat::kJson, "inline manifest");
+}
+
+std::string default_config_json(const std::string& schema_json) {
+  const auto schema = nlohmann::ordered_json::parse(schema_json, nullptr, false);
+  nlohmann::ordered_json config = nlohmann::ordered_json::object();
+  if (!schema.is_object() || !schema.contains("properties") || !schema["properties"].is_object()) return "{}";
+  for (const auto& [name, property] : schema["properties"].items()) {
+    if (property.is_object() && property.contains("default")) config[name] = property["default"];
+  }
+  return config.dump();
+}
+
+}  // namespace liongate::daemon

@@ -1,0 +1,72 @@
+#include "daemon/settings.h"
+
+#include <algorithm>
+
+namespace liongate::daemon {
+namespace {
+
+orchestrator::Durability to_durability(config::DurabilityMode mode) {
+  switch (mode) {
+    case config::DurabilityMode::kDurable:
+      return orchestrator::Durability::kDurable;
+    case config::DurabilityMode::kBeforeRun:
+      return orchestrator::Durability::kBeforeRun;
+    case config::DurabilityMode::kBatch:
+      return orchestrator::Durability::kBatch;
+    case config::DurabilityMode::kAsync:
+      return orchestrator::Durability::kAsync;
+  }
+  return orchestrator::Durability::kDurable;
+}
+
+bool same(const config::PolicyRule& a, const config::PolicyRule& b) {
+  return a.plugin == b.plugin && a.permission == b.permission && a.allow == b.allow;
+}
+
+}  // namespace
+
+orchestrator::Settings to_settings(const config::DaemonConfig& config) {
+  orchestrator::Settings settings;
+  settings.invoke_timeout_ms = config.invoke_timeout_ms;
+  settings.ready_timeout_ms = config.ready_timeout_ms;
+  settings.stop_grace_ms = config.stop_grace_ms;
+  settings.durability = to_durability(config.durability);
+  for (const config::PolicyRule& rule : config.policy) {
+    settings.policy.rules.push_back({rule.plugin, rule.permission, rule.allow});
+  }
+  settings.policy.otherwise =
+      config.grants_by_default() ? policy::Default::kGrant : policy::Default::kRefuse;
+  settings.policy.environment = std::string(config::name_of(config.environment));
+  settings.policy.protected_folders = {config.state_dir, config.socket};
+  return settings;
+}
+
+v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const config::DaemonConfig& after) {
+  v1::ReloadConfigResponse response;
+  const auto changed = [&](bool differs, const char* key) {
+    if (differs) response.add_changed_keys(key);
+  };
+  const auto restart = [&](bool differs, const char* key) {
+    if (differs) response.add_restart_keys(key);
+  };
+  changed(before.log_level != after.log_level, "log_level");
+  changed(before.durability != after.durability, "durability");
+  changed(before.invoke_timeout_ms != after.invoke_timeout_ms, "invoke_timeout_ms");
+  changed(before.ready_timeout_ms != after.ready_timeout_ms, "ready_timeout_ms");
+  changed(before.stop_grace_ms != after.stop_grace_ms, "stop_grace_ms");
+  changed(!std::equal(before.policy.begin(), before.policy.end(), after.policy.begin(), after.policy.end(), same),
+          "policy");
+  restart(before.state_dir != after.state_dir, "state_dir");
+  restart(before.socket != after.socket, "socket");
+  restart(before.environment != after.environment, "environment");
+  restart(before.busy_poll_us != after.busy_poll_us, "busy_poll_us");
+  restart(before.python_interpreter != after.python_interpreter, "python_interpreter");
+  restart(before.node_interpreter != after.node_interpreter, "node_interpreter");
+  restart(before.log_segment_bytes != after.log_segment_bytes, "log_segment_bytes");
+  restart(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
+  restart(before.launcher_path != after.launcher_path, "launcher_path");
+  restart(before.plugin_uid_range != after.plugin_uid_range, "plugin_uid_range");
+  return response;
+}
+
+}  // namespace liongate::daemon

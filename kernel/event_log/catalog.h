@@ -1,0 +1,60 @@
+// Which segments there are and how far they are committed: what the writer tells and the readers ask.
+//
+// Ownership and thread: shared by the log and its readers, so that a reader may outlive the log; every method may be
+// called from any thread. No errors.
+#pragma once
+
+#include <deque>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kernel/base/ids.h"
+
+namespace liongate::event_log {
+
+// A segment as a reader needs it to find the event it asked for.
+struct SegmentPlace {
+  std::string name;
+  EventSeq first_seq = 0;
+  std::uint64_t begin_offset = 0;  // a record boundary at or before the event
+  std::uint64_t end_offset = 0;    // whole records end here
+};
+
+class Catalog {
+ public:
+  // A segment whose content is final: `end_offset` is the end of its last link.
+  void add_sealed(EventSeq first_seq, EventSeq last_seq, std::uint64_t end_offset);
+  // The segment that is written from now on.
+  void add_active(EventSeq first_seq);
+  // A batch from `first_seq` to `last_seq` lies between the two offsets of the active segment, and may be read.
+  void commit(EventSeq first_seq, EventSeq last_seq, std::uint64_t begin_offset, std::uint64_t end_offset);
+  // Forgets the oldest segment and returns its name, if the bytes of all are more than `bytes_max` and it is not the
+  // only one.
+  std::optional<std::string> retire_oldest(std::uint64_t bytes_max);
+
+  // Where event `seq` lies. Where retention took it, the place of the oldest event there is. Nothing when it is not
+  // committed yet.
+  std::optional<SegmentPlace> find(EventSeq seq) const;
+  EventSeq committed_seq() const;
+  // Names and committed ends of all segments, oldest first.
+  std::vector<SegmentPlace> all() const;
+
+ private:
+  struct Mark {
+    EventSeq first_seq;
+    std::uint64_t offset;
+  };
+  struct Segment {
+    EventSeq first_seq;
+    std::uint64_t end_offset;
+    std::vector<Mark> marks;  // some batch starts, so that a reader in the middle need not walk from the header
+  };
+
+  mutable std::mutex mutex_;
+  std::deque<Segment> segments_;
+  EventSeq committed_seq_ = 0;
+};
+
+}  // namespace liongate::event_log

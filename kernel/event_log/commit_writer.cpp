@@ -1,0 +1,178 @@
+#include "kernel/event_log/commit_writer.h"
+
+#include <algorithm>
+
+namespace liongate::event_log {
+namespace {
+
+constexpr std::uint64_t kBatchBytesMax = 4 * 1024 * 1024;
+constexpr std::chrono::milliseconds kStallRetryDelay{100};
+
+std::size_t batch_bytes_max(const Options& options) {
+  constexpr std::uint64_t kOverhead = kSegmentHeaderBytes + 2 * kLinkRecordBytes;
+  const std::uint64_t room = options.segment_bytes > 2 * kOverhead ? options.segment_bytes - kOverhead : kOverhead;
+  return static_cast<std::size_t>(std::min(kBatchBytesMax, room));
+}
+
+}  // namespace
+
+CommitWriter::CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Catalog> catalog, const Options& options,
+                           Handlers handlers, const LogEnd& end, const Clock& clock)
+    : storage_(std::move(storage)),
+      catalog_(std::move(catalog)),
+      options_(options),
+      handlers_(std::move(handlers)),
+      clock_(clock),
+      end_(end),
+      queue_(batch_bytes_max(options)),
+      prewriter_(storage_, options.segment_bytes, [this] { queue_.poke(); }),
+      durable_seq_(end.last_seq),
+      thread_([this] { run(); }) {}
+
+CommitWriter::~CommitWriter() {
+  if (thread_.joinable()) (void)close();
+}
+
+Result<void> CommitWriter::close() {
+  queue_.stop();
+  thread_.join();
+  if (failed()) return failure();
+  return {};
+}
+
+void CommitWriter::run() {
+  for (;;) {
+    AppendQueue::Taken taken = queue_.take();
+    Result<void> result;
+    if (auto failure = prewriter_.failure()) result = *std::move(failure);
+    if (result && !taken.batches.empty()) result = commit(taken);
+    if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
+    if (!result) return fail(std::move(result).error());
+    report_read_only();
+    queue_.recycle(std::move(taken.batches));
+    if (taken.stop) return;
+  }
+}
+
+Result<void> CommitWriter::commit(AppendQueue::Taken& taken) {
+  for (Batch& batch : taken.batches) LG_TRY(write_when_space(batch));
+  if (taken.sync) LG_TRY(sync());
+  publish();
+  notify_listeners();
+  return {};
+}
+
+Result<void> CommitWriter::write_when_space(Batch& batch) {
+  for (;;) {
+    auto result = write(batch);
+    if (result || !is_out_of_space(result.error())) {
+      stalled_ = false;
+      return result;
+    }
+    stalled_ = true;
+    report_read_only();
+    // What could be written need not wait for the space that the rest needs.
+    LG_TRY(sync());
+    notify_listeners();
+    if (queue_.wait_for_stop(kStallRetryDelay)) {
+      // The last try was a moment ago: what is queued is lost, and nobody was told that it is durable.
+      return std::move(result).error().in("the log was closed while the disk was full");
+    }
+  }
+}
+
+Result<void> CommitWriter::write(Batch& batch) {
+  const bool full =
+      segment_ && !segment_->empty() && segment_->end_after(batch) + kLinkRecordBytes > options_.segment_bytes;
+  if (full) LG_TRY(end_segment(SealReason::kRotated));
+  if (!segment_) LG_TRY(begin_segment());
+  const std::uint64_t begin = segment_->position();
+  // The seal must fit as well: it is what makes room for everything that comes after.
+  prewriter_.claim(segment_->end_after(batch));
+  LG_TRY(segment_->write(batch));
+  unpublished_.push_back({.first_seq = batch.first_seq(),
+                          .last_seq = batch.last_seq(),
+                          .begin_offset = begin,
+                          .end_offset = segment_->position()});
+  return {};
+}
+
+Result<void> CommitWriter::begin_segment() {
+  LG_TRY(prewriter_.wait_for_spare());
+  LG_ASSIGN(segment_, SegmentWriter::create(*storage_, end_, clock_.wall_ns()));
+  prewriter_.used_spare();
+  catalog_->add_active(segment_->first_seq());
+  retire();
+  return {};
+}
+
+Result<void> CommitWriter::end_segment(SealReason reason) {
+  LG_TRY(sync());
+  publish();
+  prewriter_.left();
+  LG_TRY(segment_->seal(reason, end_));
+  segment_.reset();
+  return {};
+}
+
+Result<void> CommitWriter::sync() {
+  if (!segment_) return {};
+  LG_TRY(segment_->sync());
+  publish();  // first, so that whoever hears that an event is durable can read it
+  if (segment_->last_seq() == durable_seq()) return {};
+  durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  return {};
+}
+
+void CommitWriter::publish() {
+  if (unpublished_.empty()) return;
+  for (const Unpublished& batch : unpublished_) {
+    catalog_->commit(batch.first_seq, batch.last_seq, batch.begin_offset, batch.end_offset);
+  }
+  committed_seq_ = unpublished_.back().last_seq;
+  unpublished_.clear();
+}
+
+void CommitWriter::notify_listeners() {
+  const std::lock_guard lock(listeners_mutex_);
+  for (const auto& [token, listener] : listeners_) listener(committed_seq_);
+}
+
+// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop.
+void CommitWriter::retire() {
+  if (options_.retention_bytes_max == 0) return;
+  bool removed = false;
+  while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
+    removed = storage_->remove(*name).has_value() || removed;
+  }
+  if (removed) (void)storage_->sync_dir();
+}
+
+void CommitWriter::report_read_only() {
+  const bool now = read_only();
+  if (now == reported_read_only_) return;
+  reported_read_only_ = now;
+  if (!handlers_.on_read_only) return;
+  handlers_.on_read_only(now, now ? "no space left for the event log in " + storage_->location()
+                                  : "there is space for the event log again");
+}
+
+void CommitWriter::fail(Error error) {
+  failure_ = std::move(error);
+  failed_.store(true, std::memory_order_release);
+  if (handlers_.on_fatal) handlers_.on_fatal(*failure_);
+}
+
+std::uint64_t CommitWriter::add_listener(std::function<void(EventSeq)> listener) {
+  const std::lock_guard lock(listeners_mutex_);
+  listeners_.emplace(next_token_, std::move(listener));
+  return next_token_++;
+}
+
+void CommitWriter::remove_listener(std::uint64_t token) {
+  const std::lock_guard lock(listeners_mutex_);
+  listeners_.erase(token);
+}
+
+}  // namespace liongate::event_log

@@ -1,0 +1,86 @@
+// The writer thread: takes what is queued, commits it, syncs when somebody waits, says what is durable, changes
+// segments.
+//
+// Ownership and thread: owned by the log; starts its thread in the constructor and ends it in `close`. The handlers are
+// called on that thread. `add_listener`, `remove_listener`, `read_only`, `failure` may be called from any thread.
+// Errors: want of space stops it until there is some; every other failure is fatal and told once.
+#pragma once
+
+#include <atomic>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "kernel/event_log/append_queue.h"
+#include "kernel/event_log/catalog.h"
+#include "kernel/event_log/prewriter.h"
+#include "kernel/event_log/segment_writer.h"
+
+namespace liongate::event_log {
+
+class CommitWriter {
+ public:
+  CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Catalog> catalog, const Options& options,
+               Handlers handlers, const LogEnd& end, const Clock& clock);
+  ~CommitWriter();
+
+  AppendQueue& queue() { return queue_; }
+  EventSeq durable_seq() const { return durable_seq_.load(std::memory_order_acquire); }
+  bool read_only() const { return stalled_.load(std::memory_order_relaxed) || prewriter_.read_only(); }
+  bool failed() const { return failed_.load(std::memory_order_acquire); }
+  // Only after failed(): what it was.
+  const Error& failure() const { return *failure_; }
+
+  std::uint64_t add_listener(std::function<void(EventSeq)> listener);
+  void remove_listener(std::uint64_t token);
+
+  // Commits what is queued, seals, ends the thread. Call once.
+  Result<void> close();
+
+ private:
+  struct Unpublished {
+    EventSeq first_seq;
+    EventSeq last_seq;
+    std::uint64_t begin_offset;
+    std::uint64_t end_offset;
+  };
+
+  void run();
+  Result<void> commit(AppendQueue::Taken& taken);
+  Result<void> write_when_space(Batch& batch);
+  Result<void> write(Batch& batch);
+  Result<void> begin_segment();
+  Result<void> end_segment(SealReason reason);
+  Result<void> sync();
+  void publish();
+  void notify_listeners();
+  void retire();
+  void report_read_only();
+  void fail(Error error);
+
+  const std::shared_ptr<Storage> storage_;
+  const std::shared_ptr<Catalog> catalog_;
+  const Options options_;
+  const Handlers handlers_;
+  const Clock& clock_;
+  LogEnd end_;
+  AppendQueue queue_;
+  Prewriter prewriter_;
+  std::unique_ptr<SegmentWriter> segment_;
+  std::vector<Unpublished> unpublished_;  // written, not yet to be read
+  EventSeq committed_seq_ = 0;
+  std::atomic<EventSeq> durable_seq_;
+  std::atomic<bool> stalled_{false};
+  std::atomic<bool> failed_{false};
+  std::optional<Error> failure_;
+  bool reported_read_only_ = false;
+
+  std::mutex listeners_mutex_;
+  std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
+  std::uint64_t next_token_ = 1;
+  std::thread thread_;
+};
+
+}  // namespace liongate::event_log

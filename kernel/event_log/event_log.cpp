@@ -1,0 +1,153 @@
+#include "kernel/event_log/event_log.h"
+
+#include <algorithm>
+#include <atomic>
+#include <optional>
+
+#include "kernel/base/sys.h"
+#include "kernel/event_log/commit_writer.h"
+#include "kernel/event_log/folder_lock.h"
+#include "kernel/event_log/reader.h"
+#include "kernel/event_log/recovery.h"
+
+namespace liongate::event_log {
+namespace {
+
+constexpr mode_t kFolderMode = 0700;
+constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
+
+}  // namespace
+
+class EventLog::Impl {
+ public:
+  Impl(std::optional<FolderLock> lock, std::shared_ptr<Storage> storage, const Options& options, Handlers handlers,
+       const Clock& clock, Recovered recovered)
+      : lock_(std::move(lock)),
+        storage_(std::move(storage)),
+        clock_(clock),
+        recovery_(std::move(recovered.report)),
+        node_id_(node_id_text(recovered.end.node)),
+        catalog_(std::move(recovered.catalog)),
+        last_seq_(recovered.end.last_seq),
+        last_time_ns_(recovered.end.last_time_ns),
+        writer_(storage_, catalog_, options, std::move(handlers), recovered.end, clock) {}
+
+  Result<EventSeq> append(v1::Event& event, SyncClass sync, RecordUse use) {
+    if (writer_.failed()) return writer_.failure();
+    if (use == RecordUse::kNewWork && writer_.read_only()) {
+      return make_error(Reason::kLogReadOnly, "the event log is read-only: no space left in " + storage_->location())
+          .with_hint("free space on that file system; the log goes on by itself");
+    }
+    const EventSeq seq = last_seq_.load(std::memory_order_relaxed) + 1;
+    const std::int64_t time_ns = std::max(last_time_ns_, clock_.wall_ns());
+    event.set_seq(seq);
+    event.mutable_time()->set_seconds(time_ns / kNanosPerSecond);
+    event.mutable_time()->set_nanos(static_cast<std::int32_t>(time_ns % kNanosPerSecond));
+    const std::size_t bytes = event.ByteSizeLong();
+    if (bytes > limits::kLogRecordBytesMax) {
+      event.clear_seq();
+      return make_error(Reason::kInputTooLarge, "an event of " + std::to_string(bytes) +
+                                                    " bytes is over the bound of " +
+                                                    std::to_string(limits::kLogRecordBytesMax));
+    }
+    if (writer_.queue().push(event, bytes, time_ns, sync, use) == AppendQueue::Push::kFull) {
+      event.clear_seq();
+      return make_error(Reason::kQueueFull, "the event log is too far behind")
+          .with_hint("the disk is slower than the calls that come in; try again later");
+    }
+    last_seq_.store(seq, std::memory_order_release);
+    last_time_ns_ = time_ns;
+    return seq;
+  }
+
+  Result<void> close() {
+    if (closed_) return {};
+    closed_ = true;
+    auto result = writer_.close();
+    lock_.reset();
+    return result;
+  }
+
+  std::optional<FolderLock> lock_;
+  const std::shared_ptr<Storage> storage_;
+  const Clock& clock_;
+  const Recovery recovery_;
+  const std::string node_id_;
+  const std::shared_ptr<Catalog> catalog_;
+  std::atomic<EventSeq> last_seq_;
+  std::int64_t last_time_ns_;
+  bool closed_ = false;
+  CommitWriter writer_;
+};
+
+EventLog::EventLog(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+EventLog::~EventLog() {
+  (void)impl_->close();
+}
+
+Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handlers, const Clock& clock) {
+  auto made = sys::make_directories(options.folder, kFolderMode);
+  if (!made) return std::move(made).error().in("event log folder");
+  LG_ASSIGN(FolderLock lock, FolderLock::take(options.folder));
+  LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(options.folder));
+  LG_ASSIGN(Recovered recovered, recover(*storage));
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  ++recovered.end.epoch;
+  auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
+                                     std::move(recovered));
+  return std::unique_ptr<EventLog>(new EventLog(std::move(impl)));
+}
+
+Result<std::unique_ptr<EventLog>> EventLog::open_on(std::shared_ptr<Storage> storage, Options options,
+                                                    Handlers handlers, const Clock& clock) {
+  LG_ASSIGN(Recovered recovered, recover(*storage));
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  ++recovered.end.epoch;
+  auto impl = std::make_unique<Impl>(std::nullopt, std::move(storage), options, std::move(handlers), clock,
+                                     std::move(recovered));
+  return std::unique_ptr<EventLog>(new EventLog(std::move(impl)));
+}
+
+const Recovery& EventLog::recovery() const {
+  return impl_->recovery_;
+}
+const std::string& EventLog::node_id() const {
+  return impl_->node_id_;
+}
+
+Result<EventSeq> EventLog::append(v1::Event& event, SyncClass sync, RecordUse use) {
+  return impl_->append(event, sync, use);
+}
+
+EventSeq EventLog::last_seq() const {
+  return impl_->last_seq_.load(std::memory_order_acquire);
+}
+EventSeq EventLog::durable_seq() const {
+  return impl_->writer_.durable_seq();
+}
+bool EventLog::read_only() const {
+  return impl_->writer_.read_only();
+}
+
+Result<std::unique_ptr<EventReader>> EventLog::read(EventSeq after_seq) const {
+  return make_reader(impl_->storage_, impl_->catalog_, after_seq);
+}
+
+std::uint64_t EventLog::add_commit_listener(std::function<void(EventSeq committed_seq)> listener) {
+  return impl_->writer_.add_listener(std::move(listener));
+}
+void EventLog::remove_commit_listener(std::uint64_t token) {
+  impl_->writer_.remove_listener(token);
+}
+
+Result<void> EventLog::close() {
+  return impl_->close();
+}
+
+Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, EventSeq after_seq) {
+  LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(folder));
+  LG_ASSIGN(const Survey found, survey(*storage, Access::kRead));
+  return make_reader(std::move(storage), found.catalog, after_seq);
+}
+
+}  // namespace liongate::event_log

@@ -1,0 +1,345 @@
+#include "kernel/orchestrator/dispatcher.h"
+
+#include <algorithm>
+
+#include "kernel/base/digest.h"
+#include "kernel/base/utf8.h"
+#include "kernel/orchestrator/plugin_actor.h"
+
+namespace liongate::orchestrator {
+
+using event_log::RecordUse;
+using event_log::SyncClass;
+
+namespace {
+
+constexpr std::size_t kEventMetadataBytesMax = 64 * 1024;
+constexpr auto kRefusalRecordInterval = std::chrono::seconds(1);
+
+std::size_t size_of(const v1::Payload& payload) { return payload.text().size() + payload.data().size(); }
+
+void fill_content(const v1::Payload& payload, v1::Content& content) {
+  const std::size_t size = size_of(payload);
+  content.set_size_bytes(size);
+  if (size > limits::kEventPayloadBytesMax) {
+    content.clear_kind();
+    content.set_sha256(sha256_hex(payload.has_data() ? payload.data() : payload.text()));
+    return;
+  }
+  content.clear_sha256();
+  if (payload.has_data()) {
+    content.set_data(payload.data());
+  } else {
+    content.set_text(payload.text());
+  }
+}
+
+// Metadata and warnings go into events and replies; what a plugin sends beyond the bound is dropped and said so.
+void bound_metadata(CallReply& reply) {
+  std::size_t bytes = 0;
+  for (const std::string& warning : reply.warnings) bytes += warning.size();
+  for (const auto& [key, value] : reply.metadata) bytes += key.size() + value.size();
+  if (bytes <= kEventMetadataBytesMax) return;
+  reply.metadata.clear();
+  reply.warnings = {"the plugin's warnings and metadata were dropped: " + std::to_string(bytes) + " bytes, at most " +
+                    std::to_string(kEventMetadataBytesMax) + " are kept"};
+}
+
+}  // namespace
+
+std::string_view name_of(Durability durability) {
+  switch (durability) {
+    case Durability::kDurable:
+      return "durable";
+    case Durability::kBeforeRun:
+      return "before_run";
+    case Durability::kBatch:
+      return "batch";
+    case Durability::kAsync:
+      return "async";
+  }
+  return "durable";
+}
+
+SyncClass sync_class_of(Durability durability) {
+  switch (durability) {
+    case Durability::kBatch:
+      return SyncClass::kBatch;
+    case Durability::kAsync:
+      return SyncClass::kEventually;
+    default:
+      return SyncClass::kNow;
+  }
+}
+
+Dispatcher::Dispatcher(KernelContext& context) : context_(context), deadline_timer_(context.io) {}
+Dispatcher::~Dispatcher() = default;
+
+Result<void> Dispatcher::check(const CallRequest& request, PluginActor* actor) {
+  if (closed_) return make_error(Reason::kShuttingDown, "the daemon is shutting down");
+  if (actor == nullptr) {
+    return make_error(Reason::kPluginNotFound, "no plugin \"" + to_utf8(request.plugin) + "\" is loaded")
+        .with_hint("`liongatectl list-plugins` shows what is");
+  }
+  if (request.operation.size() > limits::kOperationBytesMax) {
+    return make_error(Reason::kInvalidArgument, "the operation's name is longer than " +
+                                                    std::to_string(limits::kOperationBytesMax) + " bytes");
+  }
+  if (request.correlation_id.size() > limits::kCorrelationIdBytesMax) {
+    return make_error(Reason::kInvalidArgument, "the correlation id is longer than " +
+                                                    std::to_string(limits::kCorrelationIdBytesMax) + " bytes");
+  }
+  if (request.timeout && (request.timeout->count() <= 0 || request.timeout->count() > limits::kInvokeTimeoutMsMax)) {
+    return make_error(Reason::kInvalidArgument,
+                      "the timeout must be above 0 and at most " +
+                          std::to_string(limits::kInvokeTimeoutMsMax / 3'600'000) + " hours");
+  }
+  if (size_of(request.input) > limits::kInputBytesMax) {
+    return make_error(Reason::kInputTooLarge, "an input of " + std::to_string(size_of(request.input)) +
+                                                  " bytes is over the bound of " +
+                                                  std::to_string(limits::kInputBytesMax));
+  }
+  LG_TRY(actor->takes_calls());
+  if (actor->call_count() >= limits::kCallsPerPluginMax || calls_.size() >= limits::kCallsMax) {
+    return make_error(Reason::kQueueFull, "plugin " + actor->record().name() + " has " +
+                                              std::to_string(actor->call_count()) + " calls queued and running")
+        .with_hint("try again in a moment, with fewer calls in flight")
+        .with("retry_delay_ms", "100");
+  }
+  return {};
+}
+
+std::unique_ptr<Call> Dispatcher::make_call(CallRequest request, PluginActor& actor,
+                                            std::unique_ptr<CallHandler> handler) {
+  auto call = std::make_unique<Call>();
+  call->key = ++last_key_;
+  call->actor = &actor;
+  call->execution_id = new_uuid();
+  call->correlation_id = request.correlation_id.empty() ? new_uuid() : std::move(request.correlation_id);
+  call->requested_by = std::move(request.actor);
+  call->operation = std::move(request.operation);
+  call->input.Swap(&request.input);
+  call->durability = request.durability.value_or(context_.settings.durability);
+  call->delivery = request.delivery;
+  call->handler = std::move(handler);
+  call->accept_time = context_.clock.now();
+  auto timeout = request.timeout.value_or(std::chrono::milliseconds(context_.settings.invoke_timeout_ms));
+  const std::uint64_t wall_ms_max = actor.record().loaded.manifest().limits().wall_time_ms_max();
+  if (wall_ms_max > 0 && wall_ms_max < static_cast<std::uint64_t>(timeout.count())) {
+    timeout = std::chrono::milliseconds(wall_ms_max);
+    call->deadline_source = Call::DeadlineSource::kWallTimeLimit;
+  }
+  call->deadline = call->accept_time + timeout;
+  return call;
+}
+
+CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_ptr<CallHandler> handler) {
+  if (Result<void> checked = check(request, actor); !checked) {
+    if (actor != nullptr) record_refused(request, *actor, checked.error());
+    handler->on_done(std::move(checked).error());
+    return 0;
+  }
+  std::unique_ptr<Call> owned = make_call(std::move(request), *actor, std::move(handler));
+  Call& call = *owned;
+  const Result<EventSeq> invoked = record_invoked(call, actor->record());
+  if (!invoked) {
+    call.handler->on_done(invoked.error());
+    return 0;
+  }
+  const CallKey key = call.key;
+  calls_[key] = std::move(owned);
+  deadlines_.emplace(call.deadline, key);
+  arm_deadlines();
+  if (call.durability == Durability::kBeforeRun) {
+    call.state = Call::State::kCommittingStart;
+    context_.journal.when_durable(*invoked, [this, key] {
+      const auto found = calls_.find(key);
+      if (found == calls_.end() || found->second->state != Call::State::kCommittingStart) return;
+      found->second->actor->enqueue(*found->second);
+    });
+  } else {
+    actor->enqueue(call);
+  }
+  return key;
+}
+
+Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::PluginRecord& record) {
+  v1::Event& event = invoked_event_;
+  event.set_type("PluginInvoked");
+  event.set_plugin_id(record.id.str());
+  event.set_plugin_name(record.name());
+  event.set_instance_id(record.instance_id.str());
+  event.set_correlation_id(call.correlation_id);
+  event.set_actor(call.requested_by);
+  v1::PluginInvoked& invoked = *event.mutable_plugin_invoked();
+  invoked.set_execution_id(call.execution_id);
+  invoked.set_operation(call.operation);
+  fill_content(call.input, *invoked.mutable_input());
+  invoked.set_durability(std::string(name_of(call.durability)));
+  invoked.set_timeout_ms(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count()));
+  SyncClass sync = sync_class_of(call.durability);
+  // With `durable` the call's last event carries its first one to the disk: one sync, not two.
+  if (call.durability == Durability::kDurable) sync = SyncClass::kEventually;
+  return context_.journal.record(event, sync, RecordUse::kNewWork);
+}
+
+void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
+  // A flood of refused calls must not fill the log: full queues are noted once a second.
+  if (error.reason == Reason::kQueueFull || error.reason == Reason::kShuttingDown) {
+    const MonotonicTime now = context_.clock.now();
+    if (now - refusals_recorded_ < kRefusalRecordInterval) return;
+    refusals_recorded_ = now;
+  }
+  v1::Event event = plugin_event("PluginError", actor.record(), request.actor);
+  event.set_correlation_id(to_utf8(request.correlation_id.substr(0, limits::kCorrelationIdBytesMax)));
+  event.mutable_plugin_error()->set_reason(std::string(error.reason_name()));
+  event.mutable_plugin_error()->set_message(error.message);
+  // The caller is told in any case; a log that takes no new work says so by the error itself.
+  static_cast<void>(context_.journal.record(event, SyncClass::kEventually, RecordUse::kNewWork).has_value());
+}
+
+Result<void> Dispatcher::record_interrupted(const v1::Event& invoked) {
+  v1::Event event;
+  event.set_type("PluginError");
+  event.set_plugin_id(invoked.plugin_id());
+  event.set_plugin_name(invoked.plugin_name());
+  event.set_instance_id(invoked.instance_id());
+  event.set_correlation_id(invoked.correlation_id());
+  event.set_actor("system");
+  v1::PluginError& error = *event.mutable_plugin_error();
+  error.set_execution_id(invoked.plugin_invoked().execution_id());
+  error.set_reason(std::string(traits_of(Reason::kDaemonRestarted).name));
+  error.set_message("the daemon ended while the call was open; it may or may not have run");
+  LG_TRY(context_.journal.record_state(event));
+  return {};
+}
+
+void Dispatcher::succeed(Call& call, CallReply reply) {
+  bound_metadata(reply);
+  v1::Event& event = result_event_;
+  const registry::PluginRecord& record = call.actor->record();
+  event.set_type("PluginResult");
+  event.set_plugin_id(record.id.str());
+  event.set_plugin_name(record.name());
+  event.set_instance_id(record.instance_id.str());
+  event.set_correlation_id(call.correlation_id);
+  event.set_actor(call.requested_by);
+  v1::PluginResult& result = *event.mutable_plugin_result();
+  result.set_execution_id(call.execution_id);
+  fill_content(reply.output, *result.mutable_output());
+  *result.mutable_figures() = reply.figures;
+  result.clear_warnings();
+  for (const std::string& warning : reply.warnings) result.add_warnings(warning);
+  result.mutable_metadata()->clear();
+  result.mutable_metadata()->insert(reply.metadata.begin(), reply.metadata.end());
+  const Result<EventSeq> recorded =
+      context_.journal.record(event, sync_class_of(call.durability), RecordUse::kTerminal);
+  reply.execution_id = call.execution_id;
+  reply.correlation_id = call.correlation_id;
+  reply.plugin_id = record.id.str();
+  reply.logs = std::move(call.logs);
+  complete(call, recorded, std::move(reply));
+}
+
+void Dispatcher::fail(Call& call, Error error, v1::CallFigures figures) {
+  v1::Event event = plugin_event("PluginError", call.actor->record(), call.requested_by);
+  event.set_correlation_id(call.correlation_id);
+  v1::PluginError& failed = *event.mutable_plugin_error();
+  failed.set_execution_id(call.execution_id);
+  failed.set_reason(std::string(error.reason_name()));
+  failed.set_message(error.message);
+  failed.mutable_figures()->Swap(&figures);
+  for (const auto& [key, value] : error.metadata) {
+    if (key == "plugin_code") {
+      failed.set_plugin_code(value);
+    } else {
+      (*failed.mutable_metadata())[key] = value;
+    }
+  }
+  const Result<EventSeq> recorded =
+      context_.journal.record(event, sync_class_of(call.durability), RecordUse::kTerminal);
+  error.metadata["execution_id"] = call.execution_id;
+  error.metadata["correlation_id"] = call.correlation_id;
+  complete(call, recorded, std::move(error));
+}
+
+void Dispatcher::complete(Call& call, Result<EventSeq> recorded, Result<CallReply> outcome) {
+  deadlines_.erase({call.deadline, call.key});
+  call.state = Call::State::kCommittingEnd;
+  call.actor = nullptr;
+  const CallKey key = call.key;
+  if (!recorded) {  // it ran, but nobody can prove it: the caller must know
+    call.outcome = Result<CallReply>(std::move(recorded).error());
+    deliver(key);
+    return;
+  }
+  call.outcome = std::move(outcome);
+  if (call.durability == Durability::kBatch || call.durability == Durability::kAsync) {
+    deliver(key);
+    return;
+  }
+  context_.journal.when_durable(*recorded, [this, key] { deliver(key); });
+}
+
+void Dispatcher::deliver(CallKey key) {
+  const auto found = calls_.find(key);
+  LG_ASSERT(found != calls_.end());
+  const std::unique_ptr<Call> call = std::move(found->second);
+  calls_.erase(found);
+  call->handler->on_done(std::move(*call->outcome));
+  if (calls_.empty() && on_idle_) on_idle_();
+}
+
+void Dispatcher::cancel(CallKey key) {
+  const auto found = calls_.find(key);
+  if (found == calls_.end() || found->second->state == Call::State::kCommittingEnd) return;
+  Call& call = *found->second;
+  Error error = make_error(Reason::kCancelled, "the caller cancelled the call");
+  if (call.state == Call::State::kCommittingStart) {
+    fail(call, std::move(error), {});
+  } else {
+    call.actor->withdraw(call, std::move(error));
+  }
+}
+
+void Dispatcher::arm_deadlines() {
+  if (deadlines_.empty() || deadlines_.begin()->first >= armed_for_) return;
+  armed_for_ = deadlines_.begin()->first;
+  deadline_timer_.expires_at(armed_for_);
+  deadline_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) on_deadline();
+  });
+}
+
+Error Dispatcher::deadline_error(const Call& call) const {
+  const auto allowed =
+      std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count();
+  const std::string where = call.state == Call::State::kRunning ? "while it ran" : "while it waited in the queue";
+  if (call.deadline_source == Call::DeadlineSource::kWallTimeLimit) {
+    return make_error(Reason::kLimitExceeded,
+                      "the plugin's wall_time_ms_max of " + std::to_string(allowed) + " ms passed " + where)
+        .with("limit", "wall_time_ms_max")
+        .with("limit_value", std::to_string(allowed));
+  }
+  return make_error(Reason::kDeadlineExceeded,
+                    "the call's timeout of " + std::to_string(allowed) + " ms passed " + where);
+}
+
+void Dispatcher::on_deadline() {
+  armed_for_ = MonotonicTime::max();
+  const MonotonicTime now = context_.clock.now();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const CallKey key = deadlines_.begin()->second;
+    deadlines_.erase(deadlines_.begin());
+    Call& call = *calls_.at(key);
+    if (call.state == Call::State::kCommittingStart) {
+      fail(call, deadline_error(call), {});
+    } else {
+      call.actor->withdraw(call, deadline_error(call));
+    }
+  }
+  arm_deadlines();
+}
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,90 @@
+#include "kernel/orchestrator/instance_start.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+#include "kernel/base/utf8.h"
+
+namespace liongate::orchestrator {
+
+using supervision::PluginInstance;
+
+namespace {
+
+constexpr std::size_t kOutputTailBytes = 1024;
+
+}  // namespace
+
+std::string_view name_of(v1::LogLevel level) {
+  switch (level) {
+    case v1::LOG_LEVEL_DEBUG:
+      return "debug";
+    case v1::LOG_LEVEL_INFO:
+      return "info";
+    case v1::LOG_LEVEL_WARNING:
+      return "warning";
+    case v1::LOG_LEVEL_ERROR:
+      return "error";
+    default:
+      return "";
+  }
+}
+
+InstanceStart::InstanceStart(boost::asio::io_context& context, supervision::Launcher& launcher, const Clock& clock,
+                             std::shared_ptr<supervision::PluginLog> log)
+    : context_(context),
+      clock_(clock),
+      log_(log),
+      instance_(std::make_shared<PluginInstance>(context, launcher, clock, static_cast<InstanceListener&>(*this),
+                                                 std::move(log))) {}
+
+void InstanceStart::begin(const supervision::InstanceOptions& options, Done done) {
+  done_ = std::move(done);
+  self_ = shared_from_this();
+  Result<void> started = instance_->start(options);
+  if (!started) {
+    boost::asio::post(context_, [self = self_, error = std::move(started).error()] { self->finish(error); });
+  }
+}
+
+void InstanceStart::cancel() {
+  done_ = nullptr;
+  instance_->abandon();
+  self_.reset();
+}
+
+void InstanceStart::finish(Result<ReadyInstance> result) {
+  const auto self = std::move(self_);
+  if (const Done done = std::exchange(done_, nullptr)) done(std::move(result));
+}
+
+void InstanceStart::on_instance_ready(PluginInstance& instance, const v1::Ready& ready) {
+  ReadyInstance result;
+  result.instance = instance_;
+  *result.started.mutable_operations() = ready.operations();
+  for (const v1::Capability& capability : ready.capabilities()) result.started.add_capabilities(capability.name());
+  result.started.set_concurrency(std::clamp<std::uint32_t>(ready.concurrency(), 1, limits::kConcurrencyMax));
+  result.started.set_sdk(ready.sdk());
+  result.started.set_pid(instance.pid());
+  result.started.set_start_time_ms(
+      std::chrono::duration<double, std::milli>(clock_.now() - instance.launch_time()).count());
+  finish(std::move(result));
+}
+
+void InstanceStart::on_instance_log(PluginInstance&, const v1::LogLine& line) {
+  log_->add("log", name_of(line.level()), line.message(), "");
+}
+
+void InstanceStart::on_instance_ended(PluginInstance& instance, const supervision::PluginExit& exit,
+                                      std::optional<Error> cause) {
+  Error error = cause ? std::move(*cause) : supervision::load_error(instance.name(), exit);
+  // A load fails for one reason, whatever the plugin did instead of saying Ready; the message tells what it was.
+  if (error.reason == Reason::kPluginProtocolError) error.reason = Reason::kLoadFailure;
+  if (exit.kind != supervision::ExitKind::kSetupFailed) {
+    const std::string tail = to_utf8(log_->tail(kOutputTailBytes));
+    if (!tail.empty()) error.metadata["output"] = tail;
+  }
+  finish(std::move(error));
+}
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,50 @@
+#include "kernel/orchestrator/journal.h"
+
+#include <algorithm>
+
+namespace liongate::orchestrator {
+
+Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use) {
+  LG_ASSIGN(const EventSeq seq, log_.append(event, sync, use));
+  const Result<void> applied = registry_.apply(event);
+  LG_ASSERT(applied.has_value());
+  return seq;
+}
+
+Result<EventSeq> Journal::record_state(v1::Event& event) {
+  LG_ASSIGN(const EventSeq seq, record(event, event_log::SyncClass::kNow, event_log::RecordUse::kTerminal));
+  if (on_state_change_) on_state_change_(event);
+  return seq;
+}
+
+void Journal::when_durable(EventSeq seq, std::function<void()> then) {
+  if (seq <= durable_seq_) {
+    then();
+    return;
+  }
+  // Almost always the largest so far; a `batch` call may wait for an older one than a later state change.
+  auto at = waiters_.end();
+  while (at != waiters_.begin() && std::prev(at)->seq > seq) --at;
+  waiters_.insert(at, Waiter{seq, std::move(then)});
+}
+
+void Journal::on_durable(EventSeq seq) {
+  durable_seq_ = std::max(durable_seq_, seq);
+  while (!waiters_.empty() && waiters_.front().seq <= durable_seq_) {
+    const auto then = std::move(waiters_.front().then);
+    waiters_.pop_front();
+    then();
+  }
+}
+
+v1::Event plugin_event(const char* type, const registry::PluginRecord& record, const std::string& actor) {
+  v1::Event event;
+  event.set_type(type);
+  event.set_plugin_id(record.id.str());
+  event.set_plugin_name(record.name());
+  event.set_instance_id(record.instance_id.str());
+  event.set_actor(actor);
+  return event;
+}
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,37 @@
+// What the parts of the orchestrator share: references made once in the orchestrator, passed down, never global.
+//
+// Ownership and thread: owned by the orchestrator and outlived by nothing that uses it; kernel thread.
+#pragma once
+
+#include <boost/asio/io_context.hpp>
+
+#include "kernel/base/clock.h"
+#include "kernel/orchestrator/call.h"
+#include "kernel/orchestrator/journal.h"
+#include "kernel/policy/policy.h"
+#include "kernel/registry/plugin_inspector.h"
+#include "kernel/registry/registry.h"
+#include "kernel/supervision/launcher.h"
+
+namespace liongate::orchestrator {
+
+// What the operator configures; may be replaced while running (reload of the configuration).
+struct Settings {
+  int invoke_timeout_ms = limits::kInvokeTimeoutMsDefault;
+  int ready_timeout_ms = limits::kReadyTimeoutMs;
+  int stop_grace_ms = limits::kStopGraceMs;
+  Durability durability = Durability::kDurable;
+  policy::Policy policy;
+};
+
+struct KernelContext {
+  boost::asio::io_context& io;
+  const Clock& clock;
+  supervision::Launcher& launcher;
+  registry::PluginInspector& inspector;
+  registry::Registry& registry;
+  Journal& journal;
+  Settings settings;
+};
+
+}  // namespace liongate::orchestrator

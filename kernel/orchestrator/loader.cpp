@@ -1,0 +1,222 @@
+#include "kernel/orchestrator/loader.h"
+
+#include "kernel/orchestrator/plugin_actor.h"
+
+namespace liongate::orchestrator {
+
+// One load under way.
+struct Loader::Load {
+  LoadRequest request;
+  Done done;
+  v1::PluginLoaded loaded;
+  PluginId id = PluginId::make();
+  std::shared_ptr<supervision::PluginLog> log;
+  std::shared_ptr<InstanceStart> start;
+  std::string reserved_name;
+};
+
+Loader::~Loader() = default;
+
+void Loader::load(LoadRequest request, Done done) {
+  auto load = std::make_shared<Load>();
+  load->request = std::move(request);
+  load->done = std::move(done);
+  loads_.insert(load);
+  if (context_.journal.read_only()) {
+    fail(load, make_error(Reason::kLogReadOnly, "the event log takes no new work: the disk is full"));
+    return;
+  }
+  context_.inspector.inspect(load->request.source, [this, load](Result<v1::PluginLoaded> inspected) {
+    if (loads_.contains(load)) on_inspected(load, std::move(inspected));
+  });
+}
+
+void Loader::on_inspected(const std::shared_ptr<Load>& load, Result<v1::PluginLoaded> inspected) {
+  if (!inspected) {
+    fail(load, std::move(inspected).error());
+    return;
+  }
+  load->loaded = std::move(*inspected);
+  load->loaded.set_start(load->request.after_load == AfterLoad::kStart);
+  if (Result<void> checked = check(*load); !checked) {
+    fail(load, std::move(checked).error());
+    return;
+  }
+  const std::string& name = load->loaded.manifest().name();
+  if (PluginActor* present = host_.find_plugin(name)) {
+    replace(load, *present);
+    return;
+  }
+  names_being_loaded_.insert(name);
+  load->reserved_name = name;
+  start(load);
+}
+
+Result<void> Loader::check(const Load& load) {
+  const std::string& name = load.loaded.manifest().name();
+  if (names_being_loaded_.contains(name)) {
+    return make_error(Reason::kDuplicatePlugin, "plugin \"" + name + "\" is being loaded by somebody else");
+  }
+  const bool present = context_.registry.find(name) != nullptr;
+  if (present && load.request.on_duplicate == OnDuplicate::kRefuse) {
+    return make_error(Reason::kDuplicatePlugin, "plugin \"" + name + "\" is loaded already")
+        .with_hint("use --replace to take over its id, or reload-plugin to read its files again")
+        .with("plugin_id", context_.registry.find(name)->id.str());
+  }
+  if (!present && context_.registry.size() + names_being_loaded_.size() >= limits::kPluginsMax) {
+    return make_error(Reason::kQueueFull, std::to_string(limits::kPluginsMax) + " plugins are loaded: no more fit");
+  }
+  return check_policy(load);
+}
+
+Result<void> Loader::check_policy(const Load& load) {
+  auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder());
+  if (!refusal) return {};
+  v1::Event event;
+  event.set_type("PermissionDenied");
+  event.set_plugin_name(load.loaded.manifest().name());
+  event.set_actor(load.request.actor);
+  event.mutable_permission_denied()->set_permission(refusal->permission);
+  event.mutable_permission_denied()->set_rule(refusal->rule);
+  event.mutable_permission_denied()->set_message(refusal->error.message);
+  LG_TRY(context_.journal.record_state(event));
+  return std::move(refusal->error).in("plugin " + load.loaded.manifest().name());
+}
+
+void Loader::replace(const std::shared_ptr<Load>& load, PluginActor& plugin) {
+  const PluginId id = plugin.record().id;
+  plugin.reload(load->loaded, load->request.actor, [this, load, id](Result<void> reloaded) {
+    if (!loads_.contains(load)) return;
+    if (!reloaded) {
+      fail(load, std::move(reloaded).error());
+      return;
+    }
+    loads_.erase(load);
+    load->done(id);
+  });
+}
+
+void Loader::start(const std::shared_ptr<Load>& load) {
+  load->log = std::make_shared<supervision::PluginLog>(context_.clock);
+  if (load->request.after_load == AfterLoad::kLeaveStopped) {
+    register_plugin(load, std::nullopt);
+    return;
+  }
+  if (load->loaded.manifest().runtime() == "command") {
+    // Nothing of it runs before the first call, so the host is asked whether it could.
+    context_.launcher.check_host([this, load](Result<void> able) {
+      if (!loads_.contains(load)) return;
+      if (!able) {
+        fail(load, std::move(able).error());
+      } else {
+        register_plugin(load, std::nullopt);
+      }
+    });
+    return;
+  }
+  load->start = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, load->log);
+  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms},
+                     [this, load](Result<ReadyInstance> ready) {
+                       if (!loads_.contains(load)) return;
+                       if (!ready) {
+                         fail(load, std::move(ready).error());
+                       } else {
+                         register_plugin(load, std::move(*ready));
+                       }
+                     });
+}
+
+void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready) {
+  names_being_loaded_.erase(load->reserved_name);
+  load->reserved_name.clear();
+  v1::Event event;
+  event.set_type("PluginLoaded");
+  event.set_plugin_id(load->id.str());
+  event.set_plugin_name(load->loaded.manifest().name());
+  event.set_actor(load->request.actor);
+  *event.mutable_plugin_loaded() = load->loaded;
+  const Result<EventSeq> recorded =
+      context_.journal.record(event, event_log::SyncClass::kNow, event_log::RecordUse::kNewWork);
+  if (!recorded) {
+    if (ready) ready->instance->abandon();
+    fail(load, recorded.error());
+    return;
+  }
+  PluginActor& plugin = host_.add_plugin(load->id, load->log);
+  const auto finish = [this, load](Result<void> started) {
+    if (!loads_.contains(load)) return;
+    if (!started) {
+      fail(load, std::move(started).error());
+      return;
+    }
+    loads_.erase(load);
+    load->done(load->id);
+  };
+  if (ready) {
+    plugin.adopt(std::move(*ready), load->request.actor);
+    context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
+  } else if (load->loaded.start()) {
+    plugin.start(load->request.actor, finish);
+  } else {
+    context_.journal.when_durable(*recorded, [finish] { finish({}); });
+  }
+}
+
+void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
+  if (!load->reserved_name.empty()) names_being_loaded_.erase(load->reserved_name);
+  loads_.erase(load);
+  v1::Event event;
+  event.set_type("PluginLoadFailed");
+  event.set_plugin_name(load->loaded.manifest().name());
+  event.set_actor(load->request.actor);
+  v1::PluginLoadFailed& failed = *event.mutable_plugin_load_failed();
+  failed.set_manifest_path(load->request.source.manifest_path);
+  failed.set_reason(std::string(error.reason_name()));
+  failed.set_message(error.message);
+  // What was wrong is told when the log can prove it; where the log itself is the trouble, at once.
+  const Result<EventSeq> recorded =
+      context_.journal.record(event, event_log::SyncClass::kNow, event_log::RecordUse::kNewWork);
+  if (!recorded) {
+    load->done(std::move(error));
+    return;
+  }
+  context_.journal.when_durable(*recorded, [load, error = std::move(error)] { load->done(error); });
+}
+
+void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Done done) {
+  LoadRequest request;
+  request.source.manifest_path = plugin.record().loaded.manifest_path();
+  request.source.manifest = plugin.record().loaded.manifest();
+  request.source.folder = plugin.record().loaded.folder();
+  request.source.caller_uid = caller_uid;
+  request.on_duplicate = OnDuplicate::kReplace;
+  request.actor = actor;
+  const std::string name = plugin.record().name();
+  auto load = std::make_shared<Load>();
+  load->request = std::move(request);
+  load->done = std::move(done);
+  loads_.insert(load);
+  context_.inspector.inspect(load->request.source, [this, load, name](Result<v1::PluginLoaded> inspected) {
+    if (!loads_.contains(load)) return;
+    if (inspected && inspected->manifest().name() != name) {
+      fail(load, make_error(Reason::kInvalidManifest, "the manifest's name is now \"" + inspected->manifest().name() +
+                                                          "\", it was \"" + name + "\"")
+                     .with_hint("a reload keeps the name; load the new name as a plugin of its own"));
+      return;
+    }
+    if (inspected && host_.find_plugin(name) == nullptr) {
+      fail(load, make_error(Reason::kPluginNotFound, "plugin " + name + " was unloaded meanwhile"));
+      return;
+    }
+    on_inspected(load, std::move(inspected));
+  });
+}
+
+void Loader::shut_down() {
+  for (const auto& load : std::exchange(loads_, {})) {
+    if (load->start) load->start->cancel();
+    load->done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+  }
+}
+
+}  // namespace liongate::orchestrator

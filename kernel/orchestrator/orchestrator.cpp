@@ -1,0 +1,347 @@
+#include "kernel/orchestrator/orchestrator.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+namespace liongate::orchestrator {
+
+using lifecycle::State;
+
+Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
+    : log_(parts.log),
+      journal_(parts.log, registry_),
+      context_{parts.io, parts.clock, parts.launcher, parts.inspector, registry_, journal_, std::move(settings)},
+      dispatcher_(context_),
+      loader_(context_, *this),
+      drain_timer_(parts.io) {}
+
+Orchestrator::~Orchestrator() = default;
+
+// --- start ---
+
+Result<std::vector<v1::Event>> Orchestrator::replay() {
+  // Calls without an outcome, in the order in which they began.
+  std::map<EventSeq, v1::Event> open;
+  std::unordered_map<std::string, EventSeq> by_execution;
+  LG_ASSIGN(const std::unique_ptr<event_log::EventReader> reader, log_.read(0));
+  v1::Event event;
+  for (;;) {
+    LG_ASSIGN(const bool more, reader->next(event));
+    if (!more) break;
+    if (Result<void> applied = registry_.apply(event); !applied) {
+      return make_error(Reason::kLogCorrupt, "event " + std::to_string(event.seq()) + " (" + event.type() +
+                                                 ") contradicts the events before it: " + applied.error().message)
+          .with_hint("`liongatectl verify-log --state-dir DIR` checks the log; keep a copy of it");
+    }
+    if (event.has_plugin_invoked()) {
+      by_execution[event.plugin_invoked().execution_id()] = event.seq();
+      v1::Event& kept = open[event.seq()];
+      kept = event;
+      kept.mutable_plugin_invoked()->clear_input();
+    } else if (event.has_plugin_result() || event.has_plugin_error()) {
+      const std::string& id =
+          event.has_plugin_result() ? event.plugin_result().execution_id() : event.plugin_error().execution_id();
+      if (const auto found = by_execution.find(id); found != by_execution.end()) {
+        open.erase(found->second);
+        by_execution.erase(found);
+      }
+    }
+  }
+  std::vector<v1::Event> interrupted;
+  for (auto& [seq, invoked] : open) interrupted.push_back(std::move(invoked));
+  return interrupted;
+}
+
+Result<void> Orchestrator::record_recovery() {
+  const event_log::Recovery& recovery = log_.recovery();
+  if (!recovery.torn_tail) return {};
+  v1::Event event;
+  event.set_type("LogRecovered");
+  event.set_actor("system");
+  v1::LogRecovered& recovered = *event.mutable_log_recovered();
+  recovered.set_segment(recovery.segment);
+  recovered.set_offset(recovery.offset);
+  recovered.set_bytes_dropped(recovery.bytes_dropped);
+  recovered.set_last_seq(recovery.last_seq);
+  LG_TRY(journal_.record_state(event));
+  return {};
+}
+
+Result<void> Orchestrator::recover(const DaemonIdentity& identity) {
+  LG_ASSIGN(const std::vector<v1::Event> interrupted, replay());
+  v1::Event event;
+  event.set_type("DaemonStarted");
+  event.set_actor("system");
+  v1::DaemonStarted& started = *event.mutable_daemon_started();
+  started.set_version(identity.version);
+  started.set_environment(identity.environment);
+  started.set_node_id(log_.node_id());
+  started.set_pid(identity.pid);
+  LG_TRY(journal_.record_state(event));
+  LG_TRY(record_recovery());
+  for (const v1::Event& invoked : interrupted) LG_TRY(dispatcher_.record_interrupted(invoked));
+  for (const registry::PluginRecord* record : registry_.list()) {
+    add_plugin(record->id, std::make_shared<supervision::PluginLog>(context_.clock));
+  }
+  return {};
+}
+
+void Orchestrator::run() {
+  for (const registry::PluginRecord* record : registry_.list()) {
+    plugins_.at(record->id.str())->resume_desired_state();
+  }
+}
+
+// --- plugins ---
+
+PluginActor& Orchestrator::add_plugin(const PluginId& id, std::shared_ptr<supervision::PluginLog> log) {
+  std::shared_ptr<registry::PluginRecord> record = registry_.share(id);
+  LG_ASSERT(record != nullptr);
+  auto& slot = plugins_[id.str()];
+  slot = std::make_unique<PluginActor>(context_, dispatcher_, std::move(record), std::move(log));
+  return *slot;
+}
+
+PluginActor* Orchestrator::find_plugin(std::string_view id_or_name) {
+  const registry::PluginRecord* record = registry_.find(id_or_name);
+  if (record == nullptr) return nullptr;
+  const auto found = plugins_.find(record->id.str());
+  return found == plugins_.end() ? nullptr : found->second.get();
+}
+
+Error Orchestrator::not_found(const std::string& plugin) const {
+  return make_error(Reason::kPluginNotFound, "no plugin \"" + plugin + "\" is loaded")
+      .with_hint("`liongatectl list-plugins` shows what is");
+}
+
+v1::Plugin Orchestrator::view(PluginActor& plugin) {
+  v1::Plugin message = registry::to_message(plugin.record());
+  message.mutable_statistics()->set_calls_running(plugin.running_count());
+  message.mutable_statistics()->set_calls_queued(plugin.waiting_count());
+  if (const auto instance = plugin.instance()) message.set_pid(instance->pid());
+  return message;
+}
+
+void Orchestrator::load(LoadRequest request, PluginDone done) {
+  if (shutting_down_) {
+    done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+    return;
+  }
+  loader_.load(std::move(request), [this, done = std::move(done)](Result<PluginId> loaded) {
+    if (!loaded) {
+      done(std::move(loaded).error());
+    } else if (PluginActor* plugin = find_plugin(loaded->str())) {
+      done(view(*plugin));
+    } else {
+      done(make_error(Reason::kPluginNotFound, "the plugin was unloaded while it was loaded"));
+    }
+  });
+}
+
+void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, PluginDone done) {
+  PluginActor* found = find_plugin(plugin);
+  if (shutting_down_ || found == nullptr) {
+    done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
+    return;
+  }
+  loader_.reload(*found, caller_uid, actor, [this, done = std::move(done)](Result<PluginId> loaded) {
+    PluginActor* reloaded = loaded ? find_plugin(loaded->str()) : nullptr;
+    if (!loaded) {
+      done(std::move(loaded).error());
+    } else if (reloaded == nullptr) {
+      done(make_error(Reason::kPluginNotFound, "the plugin was unloaded while it was reloaded"));
+    } else {
+      done(view(*reloaded));
+    }
+  });
+}
+
+void Orchestrator::command(const std::string& plugin, const std::string& actor, Command what, PluginDone done) {
+  PluginActor* found = find_plugin(plugin);
+  if (shutting_down_ || found == nullptr) {
+    done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
+    return;
+  }
+  (found->*what)(actor, [this, id = found->record().id, done = std::move(done)](Result<void> result) {
+    PluginActor* present = find_plugin(id.str());
+    if (!result) {
+      done(std::move(result).error());
+    } else if (present == nullptr) {
+      done(not_found(id.str()));
+    } else {
+      done(view(*present));
+    }
+  });
+}
+
+void Orchestrator::start(const std::string& plugin, const std::string& actor, PluginDone done) {
+  command(plugin, actor, &PluginActor::start, std::move(done));
+}
+
+void Orchestrator::stop(const std::string& plugin, const std::string& actor, PluginDone done) {
+  command(plugin, actor, &PluginActor::stop, std::move(done));
+}
+
+void Orchestrator::restart(const std::string& plugin, const std::string& actor, PluginDone done) {
+  command(plugin, actor, &PluginActor::restart, std::move(done));
+}
+
+void Orchestrator::unload(const std::string& plugin, const std::string& actor, PluginDone done) {
+  PluginActor* found = find_plugin(plugin);
+  if (shutting_down_ || found == nullptr) {
+    done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
+    return;
+  }
+  v1::Plugin last = view(*found);
+  found->unload(actor, [this, last = std::move(last), done = std::move(done)](Result<void> unloaded) mutable {
+    if (!unloaded) {
+      done(std::move(unloaded).error());
+      return;
+    }
+    // The actor is in the middle of this call: it goes in the next turn.
+    boost::asio::post(context_.io, [this, id = last.plugin_id()] { plugins_.erase(id); });
+    last.set_state(v1::PLUGIN_STATE_UNLOADED);
+    last.clear_instance_id();
+    last.clear_pid();
+    last.clear_posture();
+    done(std::move(last));
+  });
+}
+
+Result<v1::Plugin> Orchestrator::get(const std::string& plugin) {
+  PluginActor* found = find_plugin(plugin);
+  if (found == nullptr) return not_found(plugin);
+  return view(*found);
+}
+
+std::vector<v1::Plugin> Orchestrator::list() {
+  std::vector<v1::Plugin> plugins;
+  for (const registry::PluginRecord* record : registry_.list()) {
+    if (PluginActor* plugin = find_plugin(record->id.str())) plugins.push_back(view(*plugin));
+  }
+  return plugins;
+}
+
+void Orchestrator::check_health(const std::string& plugin, std::function<void(Result<PluginHealth>)> done) {
+  PluginActor* found = find_plugin(plugin);
+  if (found == nullptr) {
+    done(not_found(plugin));
+    return;
+  }
+  found->check_health([this, id = found->record().id.str(), done = std::move(done)](Result<v1::Pong> pong) {
+    PluginActor* present = find_plugin(id);
+    if (present == nullptr) {
+      done(not_found(id));
+      return;
+    }
+    PluginHealth health;
+    health.plugin = view(*present);
+    health.healthy = pong.has_value() && pong->healthy() && present->record().state == State::kRunning;
+    health.detail = pong ? pong->detail() : pong.error().message;
+    if (health.plugin.has_start_time()) {
+      health.uptime_s = static_cast<double>(context_.clock.wall_ns()) / 1e9 -
+                        static_cast<double>(health.plugin.start_time().seconds()) -
+                        static_cast<double>(health.plugin.start_time().nanos()) / 1e9;
+    }
+    if (const auto instance = present->instance()) {
+      health.memory_used_bytes = instance->meter().resident_bytes(context_.clock.now());
+    }
+    done(std::move(health));
+  });
+}
+
+// --- plugin output ---
+
+Result<LogFollower> Orchestrator::read_logs(const std::string& plugin, std::size_t tail_lines,
+                                            std::function<void(const supervision::LogLine&)> follower) {
+  PluginActor* found = find_plugin(plugin);
+  if (found == nullptr) return not_found(plugin);
+  LogFollower result;
+  result.plugin_id = found->record().id.str();
+  const auto& lines = found->log().lines();
+  const std::size_t count = tail_lines == 0 ? lines.size() : std::min(tail_lines, lines.size());
+  result.lines.assign(lines.end() - static_cast<std::ptrdiff_t>(count), lines.end());
+  if (follower) result.token = found->log().follow(std::move(follower));
+  return result;
+}
+
+void Orchestrator::unfollow_logs(const LogFollower& follower) {
+  if (PluginActor* found = find_plugin(follower.plugin_id)) found->log().unfollow(follower.token);
+}
+
+// --- calls ---
+
+CallKey Orchestrator::invoke(CallRequest request, std::unique_ptr<CallHandler> handler) {
+  PluginActor* plugin = find_plugin(request.plugin);
+  return dispatcher_.accept(std::move(request), plugin, std::move(handler));
+}
+
+// --- the daemon ---
+
+Counts Orchestrator::counts() const {
+  Counts counts;
+  counts.last_seq = journal_.last_seq();
+  counts.durable_seq = journal_.durable_seq();
+  counts.read_only = journal_.read_only();
+  for (const auto& [id, plugin] : plugins_) {
+    ++counts.plugins;
+    counts.plugins_running += plugin->record().state == State::kRunning ? 1 : 0;
+    counts.calls_running += plugin->running_count();
+    counts.calls_queued += plugin->waiting_count();
+  }
+  return counts;
+}
+
+void Orchestrator::shut_down(const std::string& reason, int drain_ms, std::function<void()> done) {
+  if (shutting_down_) {
+    stop_plugins();
+    return;
+  }
+  shutting_down_ = true;
+  on_shut_down_ = std::move(done);
+  v1::Event event;
+  event.set_type("DaemonStopping");
+  event.set_actor("system");
+  event.mutable_daemon_stopping()->set_reason(reason);
+  // A log that refuses it does not keep the daemon from stopping.
+  static_cast<void>(journal_.record_state(event).has_value());
+  dispatcher_.close();
+  loader_.shut_down();
+  if (dispatcher_.open_count() == 0) {
+    stop_plugins();
+    return;
+  }
+  dispatcher_.set_on_idle([this] { stop_plugins(); });
+  drain_timer_.expires_after(std::chrono::milliseconds(drain_ms));
+  drain_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (!error) stop_plugins();
+  });
+}
+
+void Orchestrator::stop_plugins() {
+  if (plugins_stopping_ > 0 || !on_shut_down_) return;
+  drain_timer_.cancel();
+  dispatcher_.set_on_idle(nullptr);
+  plugins_stopping_ = plugins_.size() + 1;
+  const auto stopped = [this] {
+    if (--plugins_stopping_ == 0) finish_shut_down();
+  };
+  for (auto& [id, plugin] : plugins_) plugin->shut_down(stopped);
+  stopped();
+}
+
+void Orchestrator::finish_shut_down() {
+  v1::Event event;
+  event.set_type("DaemonStopped");
+  event.set_actor("system");
+  event.mutable_daemon_stopped();
+  const Result<EventSeq> recorded = journal_.record_state(event);
+  const auto done = std::exchange(on_shut_down_, nullptr);
+  if (!recorded) {
+    boost::asio::post(context_.io, done);
+    return;
+  }
+  journal_.when_durable(*recorded, done);
+}
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,137 @@
+// The actor that owns the plugins, the calls and the event log's order: the one door to the kernel.
+//
+// Ownership and thread: made in main, lives as long as the io_context; every method belongs to the kernel thread (edges
+// post to it), every callback is called on it. Results are plain values: nothing given out refers to kernel state.
+//
+// Life: recover() -> run() -> ... -> shut_down() -> done. Between, commands and calls come in any order.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "kernel/event_log/event_log.h"
+#include "kernel/orchestrator/call.h"
+#include "kernel/orchestrator/dispatcher.h"
+#include "kernel/orchestrator/journal.h"
+#include "kernel/orchestrator/kernel_context.h"
+#include "kernel/orchestrator/loader.h"
+#include "kernel/orchestrator/plugin_actor.h"
+
+namespace liongate::orchestrator {
+
+struct OrchestratorParts {
+  boost::asio::io_context& io;
+  const Clock& clock;
+  supervision::Launcher& launcher;
+  registry::PluginInspector& inspector;
+  event_log::EventLog& log;
+};
+
+// Who a daemon is, for DaemonStarted.
+struct DaemonIdentity {
+  std::string version;
+  std::string environment;
+  std::int64_t pid = 0;
+};
+
+struct Counts {
+  EventSeq last_seq = 0;
+  EventSeq durable_seq = 0;
+  bool read_only = false;
+  std::uint32_t plugins = 0;
+  std::uint32_t plugins_running = 0;
+  std::uint64_t calls_running = 0;
+  std::uint64_t calls_queued = 0;
+};
+
+struct PluginHealth {
+  v1::Plugin plugin;
+  bool healthy = false;
+  std::string detail;
+  double uptime_s = 0;
+  std::uint64_t memory_used_bytes = 0;
+};
+
+// The plugin's kept output, and what is to come.
+struct LogFollower {
+  std::vector<supervision::LogLine> lines;
+  std::uint64_t token = 0;  // 0: not following
+  std::string plugin_id;
+};
+
+class Orchestrator final : private PluginHost {
+ public:
+  using PluginDone = std::function<void(Result<v1::Plugin>)>;
+
+  Orchestrator(OrchestratorParts parts, Settings settings);
+  ~Orchestrator() override;
+
+  // Rebuilds the registry from the log and records DaemonStarted, LogRecovered and the calls that were cut. Once, before
+  // run(). Fails with kLogCorrupt when the log's events contradict each other, kLogReadOnly when nothing can be written.
+  Result<void> recover(const DaemonIdentity& identity);
+
+  // Starts the plugins that were running before.
+  void run();
+
+  // --- plugins ---
+  void load(LoadRequest request, PluginDone done);
+  void unload(const std::string& plugin, const std::string& actor, PluginDone done);
+  void reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, PluginDone done);
+  void start(const std::string& plugin, const std::string& actor, PluginDone done);
+  void stop(const std::string& plugin, const std::string& actor, PluginDone done);
+  void restart(const std::string& plugin, const std::string& actor, PluginDone done);
+  Result<v1::Plugin> get(const std::string& plugin);
+  std::vector<v1::Plugin> list();
+  void check_health(const std::string& plugin, std::function<void(Result<PluginHealth>)> done);
+
+  // --- plugin output ---
+  Result<LogFollower> read_logs(const std::string& plugin, std::size_t tail_lines,
+                                std::function<void(const supervision::LogLine&)> follower);
+  void unfollow_logs(const LogFollower& follower);
+
+  // --- calls ---
+  CallKey invoke(CallRequest request, std::unique_ptr<CallHandler> handler);
+  void cancel(CallKey key) { dispatcher_.cancel(key); }
+
+  // --- the daemon ---
+  Counts counts() const;
+  void set_settings(Settings settings) { context_.settings = std::move(settings); }
+  void on_durable(EventSeq seq) { journal_.on_durable(seq); }
+  // See Journal::set_on_state_change.
+  void set_on_state_change(std::function<void(const v1::Event&)> on_state_change) {
+    journal_.set_on_state_change(std::move(on_state_change));
+  }
+
+  // No new work from now on; open calls may finish within `drain_ms`, then plugins stop. Records DaemonStopping and, at
+  // the end, DaemonStopped; `done` is called once everything is durable and no process is left. A second call hurries.
+  void shut_down(const std::string& reason, int drain_ms, std::function<void()> done);
+
+ private:
+  PluginActor& add_plugin(const PluginId& id, std::shared_ptr<supervision::PluginLog> log) override;
+  PluginActor* find_plugin(std::string_view id_or_name) override;
+
+  using Command = void (PluginActor::*)(const std::string&, PluginActor::Done);
+  void command(const std::string& plugin, const std::string& actor, Command what, PluginDone done);
+  v1::Plugin view(PluginActor& plugin);
+  Error not_found(const std::string& plugin) const;
+  Result<std::vector<v1::Event>> replay();
+  Result<void> record_recovery();
+  void stop_plugins();
+  void finish_shut_down();
+
+  event_log::EventLog& log_;
+  registry::Registry registry_;
+  Journal journal_;
+  KernelContext context_;
+  Dispatcher dispatcher_;
+  Loader loader_;
+  std::unordered_map<std::string, std::unique_ptr<PluginActor>> plugins_;
+  bool shutting_down_ = false;
+  std::size_t plugins_stopping_ = 0;
+  std::function<void()> on_shut_down_;
+  boost::asio::steady_timer drain_timer_;
+};
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,564 @@
+#include "kernel/orchestrator/plugin_actor.h"
+
+#include <algorithm>
+#include <boost/asio/post.hpp>
+
+namespace liongate::orchestrator {
+
+using lifecycle::State;
+using supervision::PluginExit;
+using supervision::PluginInstance;
+
+PluginActor::PluginActor(KernelContext& context, CallSink& sink, std::shared_ptr<registry::PluginRecord> record,
+                         std::shared_ptr<supervision::PluginLog> log)
+    : context_(context),
+      shared_record_(std::move(record)),
+      record_(*shared_record_),
+      log_(log),
+      calls_(context, sink, record_, std::move(log)),
+      stop_timer_(context.io),
+      restart_timer_(context.io),
+      ping_timer_(context.io) {
+  calls_.set_on_call_left([this] { on_call_left(); });
+}
+
+PluginActor::~PluginActor() {
+  *alive_ = false;
+  if (starting_) starting_->cancel();
+  if (instance_) instance_->abandon();
+  for (auto& old : draining_) old->abandon();
+  for (Command& command : commands_) command.done(make_error(Reason::kPluginNotFound, "the plugin was unloaded"));
+}
+
+// --- commands, one at a time ---
+
+void PluginActor::submit(std::function<void()> run, Done done) {
+  if (commands_.size() >= kCommandsMax) {
+    done(make_error(Reason::kQueueFull, "plugin " + record_.name() + " has " + std::to_string(kCommandsMax) +
+                                            " lifecycle commands waiting"));
+    return;
+  }
+  commands_.push_back(Command{std::move(run), std::move(done)});
+  run_next();
+}
+
+void PluginActor::run_next() {
+  if (command_running_ || commands_.empty()) return;
+  command_running_ = true;
+  const std::function<void()> run = std::move(commands_.front().run);
+  commands_.pop_front();
+  run();
+}
+
+void PluginActor::finish_command() {
+  command_running_ = false;
+  boost::asio::post(context_.io, [this, alive = alive_] {
+    if (*alive) run_next();
+  });
+}
+
+PluginActor::Done PluginActor::finishing(Done done) {
+  return [this, done = std::move(done)](Result<void> result) {
+    finish_command();
+    done(std::move(result));
+  };
+}
+
+void PluginActor::done_when_durable(EventSeq seq, Done done) {
+  context_.journal.when_durable(seq, [done = std::move(done)] { done({}); });
+}
+
+Error PluginActor::wrong_state(const char* what) const {
+  return make_error(Reason::kIllegalTransition, "plugin " + record_.name() + " is " +
+                                                    std::string(lifecycle::name_of(record_.state)) + ": it cannot be " +
+                                                    what);
+}
+
+supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded) const {
+  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms};
+}
+
+// --- calls ---
+
+Result<void> PluginActor::takes_calls() const {
+  switch (record_.state) {
+    case State::kRunning:
+    case State::kStarting:
+    case State::kCrashed:
+      return {};
+    case State::kCreated:
+      if (record_.desired_running) return {};
+      break;
+    default:
+      break;
+  }
+  Error error = make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is " +
+                                                          std::string(lifecycle::name_of(record_.state)));
+  if (!record_.state_message.empty()) error.message += ": " + record_.state_message;
+  error.hint = record_.state_reason == traits_of(Reason::kEntryPointChanged).name
+                   ? "`liongatectl reload-plugin " + record_.name() + "` accepts the changed files"
+                   : "`liongatectl start-plugin " + record_.name() + "`";
+  return error;
+}
+
+bool PluginActor::on_instance_result(PluginInstance& instance, v1::Result& result) {
+  return calls_.take_result(instance, result);
+}
+
+bool PluginActor::on_instance_output(PluginInstance& instance, v1::Output& output) {
+  return calls_.take_output(instance, output);
+}
+
+void PluginActor::on_instance_log(PluginInstance& instance, const v1::LogLine& line) {
+  calls_.take_log(instance, line);
+}
+
+void PluginActor::on_call_left() {
+  for (auto& old : draining_) {
+    if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
+  }
+  if (on_commands_ended_ && calls_.running_count() == 0) std::exchange(on_commands_ended_, nullptr)();
+}
+
+// --- start ---
+
+void PluginActor::start(const std::string& actor, Done done) {
+  submit(
+      [this, actor, done] {
+        if (record_.state == State::kRunning || record_.state == State::kStarting) {
+          finishing(done)(wrong_state("started"));
+          return;
+        }
+        restart_timer_.cancel();
+        restart_policy_.reset();
+        begin_start(StartKind::kByRequest, actor, finishing(done));
+      },
+      done);
+}
+
+void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
+  if (const auto refusal = policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
+    fail_plugin(actor, refusal->error, std::move(done));
+    return;
+  }
+  // Changed code never runs silently: the files are compared with what was loaded before every start.
+  context_.inspector.digest(
+      record_.loaded, [this, alive = alive_, kind, actor, done = std::move(done)](Result<std::string> digest) {
+        if (!*alive) return;
+        if (!digest) {
+          fail_plugin(actor, digest.error(), done);
+        } else if (*digest != record_.loaded.digest_sha256()) {
+          fail_plugin(actor,
+                      make_error(Reason::kEntryPointChanged,
+                                 "the files of plugin " + record_.name() + " changed since it was loaded")
+                          .with_hint("look at them, then `liongatectl reload-plugin " + record_.name() + "`"),
+                      done);
+        } else {
+          launch(kind, actor, done);
+        }
+      });
+}
+
+void PluginActor::fail_plugin(const std::string& actor, const Error& error, Done done) {
+  v1::Event event = plugin_event("PluginFailed", record_, actor);
+  event.mutable_plugin_failed()->set_reason(std::string(error.reason_name()));
+  event.mutable_plugin_failed()->set_message(error.message);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  calls_.hold();
+  calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " failed: " + error.message)
+                          .with_hint(error.hint));
+  if (!recorded) {
+    done(recorded.error());
+    return;
+  }
+  context_.journal.when_durable(*recorded, [done = std::move(done), error] { done(error); });
+}
+
+void PluginActor::launch(StartKind kind, const std::string& actor, Done done) {
+  if (is_command()) {
+    v1::Event event = plugin_event("PluginStarted", record_, actor);
+    event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
+    const Result<EventSeq> recorded = context_.journal.record_state(event);
+    if (!recorded) {
+      done(recorded.error());
+      return;
+    }
+    calls_.serve_commands();
+    done_when_durable(*recorded, std::move(done));
+    return;
+  }
+  starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
+  v1::Event event = plugin_event("InstanceCreated", record_, actor);
+  event.set_instance_id(starting_->instance_id().str());
+  event.mutable_instance_created();
+  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+    starting_.reset();
+    done(recorded.error());
+    return;
+  }
+  starting_->begin(instance_options(record_.loaded),
+                   [this, alive = alive_, kind, actor, done = std::move(done)](Result<ReadyInstance> ready) {
+                     if (!*alive) return;
+                     starting_.reset();
+                     if (!ready) {
+                       on_start_failed(kind, actor, std::move(ready).error(), done);
+                       return;
+                     }
+                     const EventSeq seq = record_started(*ready, actor);
+                     take_instance(std::move(*ready));
+                     done_when_durable(seq, done);
+                   });
+}
+
+void PluginActor::on_start_failed(StartKind kind, const std::string& actor, Error error, Done done) {
+  v1::Event event = plugin_event("InstanceCrashed", record_, "system");
+  event.mutable_instance_crashed()->set_message(error.message);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (kind == StartKind::kByRequest || error.reason == Reason::kSandboxUnavailable || !recorded) {
+    fail_plugin(actor, error, std::move(done));
+    return;
+  }
+  schedule_restart(std::nullopt);
+  done(std::move(error));
+}
+
+EventSeq PluginActor::record_started(const ReadyInstance& ready, const std::string& actor) {
+  v1::Event posture = plugin_event("SandboxPosture", record_, "system");
+  posture.set_instance_id(ready.instance->id().str());
+  *posture.mutable_sandbox_posture()->mutable_posture() = ready.instance->posture();
+  v1::Event started = plugin_event("PluginStarted", record_, actor);
+  started.set_instance_id(ready.instance->id().str());
+  *started.mutable_plugin_started() = ready.started;
+  // A log that refuses even terminal records is fatal soon (on_fatal); the plugin serves until then.
+  const Result<EventSeq> first = context_.journal.record_state(posture);
+  const Result<EventSeq> second = context_.journal.record_state(started);
+  return second ? *second : first ? *first : context_.journal.last_seq();
+}
+
+void PluginActor::take_instance(ReadyInstance ready) {
+  instance_ = std::move(ready.instance);
+  instance_->set_listener(*this);
+  ready_time_ = context_.clock.now();
+  calls_.serve(instance_, ready.started.concurrency());
+}
+
+void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
+  v1::Event event = plugin_event("InstanceCreated", record_, actor);
+  event.set_instance_id(ready.instance->id().str());
+  event.mutable_instance_created();
+  // PluginLoaded was recorded a moment ago; this can only fail when the log has just become unusable.
+  static_cast<void>(context_.journal.record_state(event).has_value());
+  record_started(ready, actor);
+  take_instance(std::move(ready));
+}
+
+void PluginActor::resume_desired_state() {
+  if (!record_.desired_running || record_.state != State::kCreated) return;
+  submit([this] { begin_start(StartKind::kBySupervisor, "system", finishing([](const Result<void>&) {})); },
+         [](const Result<void>&) {});
+}
+
+// --- end of a process ---
+
+void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
+  const auto old = std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
+  Error error = cause ? *cause
+                      : make_error(Reason::kPluginCrashed,
+                                   "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
+  // What came out of stderr last is often the only word on why.
+  calls_.lose(instance, error);
+  if (old != draining_.end()) {
+    draining_.erase(std::find_if(draining_.begin(), draining_.end(),
+                                 [&](const auto& one) { return one.get() == &instance; }));
+    return;
+  }
+  if (instance_.get() != &instance) return;
+  const std::shared_ptr<PluginInstance> keep = std::move(instance_);
+  answer_pings(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " ended"));
+  if (on_shut_down_) {
+    std::exchange(on_shut_down_, nullptr)();
+  } else if (on_stopped_) {
+    std::exchange(on_stopped_, nullptr)(exit);
+  } else {
+    on_crashed(instance, exit, cause);
+  }
+}
+
+void PluginActor::on_crashed(const PluginInstance& instance, const PluginExit& exit,
+                             const std::optional<Error>& cause) {
+  v1::Event event = plugin_event("InstanceCrashed", record_, "system");
+  event.set_instance_id(instance.id().str());
+  *event.mutable_instance_crashed()->mutable_exit() = supervision::to_message(exit);
+  event.mutable_instance_crashed()->set_message(cause ? cause->message : supervision::describe(exit));
+  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+    log_->add("log", "error", recorded.error().message, "");
+    return;
+  }
+  schedule_restart(std::exchange(ready_time_, std::nullopt));
+}
+
+void PluginActor::schedule_restart(std::optional<MonotonicTime> started) {
+  const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
+  const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
+  if (!wait) {
+    fail_plugin("system",
+                make_error(Reason::kPluginCrashed, "it crashed more than " +
+                                                       std::to_string(limits::kRestartsPerMinuteMax) +
+                                                       " times within a minute; last: " + record_.state_message)
+                    .with_hint("`liongatectl get-plugin-logs " + record_.name() + "` shows what it said"),
+                [](const Result<void>&) {});
+    return;
+  }
+  restart_timer_.expires_after(*wait);
+  restart_timer_.async_wait([this, alive = alive_, wait = *wait](const boost::system::error_code& error) {
+    if (error || !*alive) return;
+    submit(
+        [this, wait] {
+          if (record_.state != State::kCrashed) {  // a command was faster
+            finish_command();
+            return;
+          }
+          v1::Event event = plugin_event("InstanceRestarted", record_, "system");
+          event.mutable_instance_restarted()->set_attempt(record_.restart_count + 1);
+          event.mutable_instance_restarted()->set_backoff_ms(static_cast<std::uint64_t>(wait.count()));
+          if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+            finish_command();
+            return;
+          }
+          begin_start(StartKind::kBySupervisor, "system", finishing([](const Result<void>&) {}));
+        },
+        [](const Result<void>&) {});
+  });
+}
+
+// --- stop, restart, unload ---
+
+void PluginActor::stop(const std::string& actor, Done done) {
+  submit(
+      [this, actor, done] {
+        if (record_.state == State::kStopped) {
+          finishing(done)(wrong_state("stopped"));
+          return;
+        }
+        calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being stopped"));
+        begin_stop(actor, finishing(done));
+      },
+      done);
+}
+
+void PluginActor::begin_stop(const std::string& actor, Done done) {
+  restart_timer_.cancel();
+  if (record_.state != State::kRunning) {  // no process: commands are serial, so nothing is starting either
+    finish_stop(actor, PluginExit{}, std::move(done));
+    return;
+  }
+  v1::Event event = plugin_event("PluginStopping", record_, actor);
+  event.mutable_plugin_stopping()->set_reason("request");
+  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+    done(recorded.error());
+    return;
+  }
+  if (instance_) {
+    on_stopped_ = [this, actor, done = std::move(done)](const PluginExit& exit) { finish_stop(actor, exit, done); };
+    calls_.hold();
+    instance_->stop(context_.settings.stop_grace_ms);
+    return;
+  }
+  calls_.hold();
+  on_commands_ended_ = [this, actor, done = std::move(done)] {
+    stop_timer_.cancel();
+    finish_stop(actor, PluginExit{}, done);
+  };
+  stop_timer_.expires_after(std::chrono::milliseconds(context_.settings.stop_grace_ms));
+  stop_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive) return;
+    calls_.end_commands(make_error(Reason::kCancelled, "plugin " + record_.name() + " was stopped"));
+  });
+  on_call_left();
+}
+
+void PluginActor::finish_stop(const std::string& actor, const PluginExit& exit, Done done) {
+  v1::Event event = plugin_event("PluginStopped", record_, actor);
+  *event.mutable_plugin_stopped()->mutable_exit() = supervision::to_message(exit);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (!recorded) {
+    done(recorded.error());
+    return;
+  }
+  done_when_durable(*recorded, std::move(done));
+}
+
+void PluginActor::restart(const std::string& actor, Done done) {
+  submit(
+      [this, actor, done] {
+        restart_policy_.reset();
+        if (record_.state != State::kRunning) {
+          restart_timer_.cancel();
+          begin_start(StartKind::kByRequest, actor, finishing(done));
+          return;
+        }
+        begin_stop(actor, [this, alive = alive_, actor, done](Result<void> stopped) {
+          if (!*alive) return;
+          if (!stopped) {
+            finishing(done)(std::move(stopped));
+            return;
+          }
+          begin_start(StartKind::kByRequest, actor, finishing(done));
+        });
+      },
+      done);
+}
+
+void PluginActor::unload(const std::string& actor, Done done) {
+  submit(
+      [this, actor, done] {
+        calls_.hold();
+        calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being unloaded"));
+        const auto forget = [this, alive = alive_, actor, done](const Result<void>& stopped) {
+          if (!*alive) return;
+          if (!stopped) {
+            finishing(done)(stopped.error());
+            return;
+          }
+          v1::Event event = plugin_event("PluginUnloaded", record_, actor);
+          event.mutable_plugin_unloaded();
+          const Result<EventSeq> recorded = context_.journal.record_state(event);
+          if (!recorded) {
+            finishing(done)(recorded.error());
+            return;
+          }
+          done_when_durable(*recorded, done);
+        };
+        if (record_.state == State::kRunning) {
+          begin_stop(actor, forget);
+        } else {
+          restart_timer_.cancel();
+          forget({});
+        }
+      },
+      done);
+}
+
+void PluginActor::shut_down(std::function<void()> done) {
+  restart_timer_.cancel();
+  calls_.hold();
+  calls_.fail_waiting(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+  calls_.end_commands(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+  if (starting_) {
+    starting_->cancel();
+    starting_.reset();
+  }
+  for (auto& old : draining_) old->stop(context_.settings.stop_grace_ms);
+  if (!instance_) {
+    done();
+    return;
+  }
+  on_shut_down_ = std::move(done);
+  instance_->stop(context_.settings.stop_grace_ms);
+}
+
+// --- reload ---
+
+void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  submit([this, loaded = std::move(loaded), actor, done] { begin_reload(loaded, actor, finishing(done)); }, done);
+}
+
+void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  const bool idle = record_.state == State::kStopped || (record_.state == State::kCreated && !record_.desired_running);
+  const bool command = loaded.manifest().runtime() == "command";
+  loaded.set_start(!idle);
+  if (idle || command) {
+    ReadyInstance none;
+    none.started.set_concurrency(limits::kCommandConcurrencyMax);
+    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
+    return;
+  }
+  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
+  starting_->begin(instance_options(*pending),
+                   [this, alive = alive_, pending, actor, done = std::move(done)](Result<ReadyInstance> ready) {
+                     if (!*alive) return;
+                     starting_.reset();
+                     if (!ready) {  // the old code goes on
+                       done(std::move(ready).error());
+                       return;
+                     }
+                     swap_in(std::move(*ready), std::move(*pending), actor, done);
+                   });
+}
+
+void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  const bool idle = !loaded.start();
+  v1::Event event = plugin_event("PluginReloaded", record_, actor);
+  if (ready.instance) event.set_instance_id(ready.instance->id().str());
+  event.mutable_plugin_reloaded()->set_running(!idle);
+  *event.mutable_plugin_reloaded()->mutable_loaded() = std::move(loaded);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (!recorded) {
+    done(recorded.error());
+    return;
+  }
+  restart_timer_.cancel();
+  restart_policy_.reset();
+  if (idle) {
+    done_when_durable(*recorded, std::move(done));
+    return;
+  }
+  std::shared_ptr<PluginInstance> old = std::move(instance_);
+  EventSeq seq = *recorded;
+  if (ready.instance) {
+    seq = record_started(ready, actor);
+    take_instance(std::move(ready));
+  } else {
+    v1::Event started = plugin_event("PluginStarted", record_, actor);
+    *started.mutable_plugin_started() = ready.started;
+    if (const Result<EventSeq> second = context_.journal.record_state(started)) seq = *second;
+    calls_.serve_commands();
+  }
+  if (old) drain(std::move(old));
+  done_when_durable(seq, std::move(done));
+}
+
+void PluginActor::drain(std::shared_ptr<PluginInstance> old) {
+  draining_.push_back(old);
+  if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
+}
+
+// --- health ---
+
+void PluginActor::check_health(HealthDone done) {
+  if (record_.state != State::kRunning || !instance_) {
+    v1::Pong pong;
+    pong.set_healthy(record_.state == State::kRunning);
+    pong.set_detail(record_.state_message);
+    done(std::move(pong));
+    return;
+  }
+  pings_.push_back(std::move(done));
+  if (pings_.size() > 1) return;  // one question answers all who wait
+  v1::Frame frame;
+  frame.mutable_ping()->set_nonce(++ping_nonce_);
+  if (const Result<void> sent = instance_->send(frame); !sent) {
+    answer_pings(sent.error());
+    return;
+  }
+  ping_timer_.expires_after(std::chrono::milliseconds(kHealthTimeoutMs));
+  ping_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive) return;
+    v1::Pong pong;
+    pong.set_healthy(false);
+    pong.set_detail("no answer to a Ping within " + std::to_string(kHealthTimeoutMs) + " ms");
+    answer_pings(std::move(pong));
+  });
+}
+
+void PluginActor::on_instance_pong(PluginInstance&, const v1::Pong& pong) {
+  if (pong.nonce() == ping_nonce_) answer_pings(pong);
+}
+
+void PluginActor::answer_pings(Result<v1::Pong> pong) {
+  ping_timer_.cancel();
+  for (HealthDone& done : std::exchange(pings_, {})) done(pong);
+}
+
+}  // namespace liongate::orchestrator

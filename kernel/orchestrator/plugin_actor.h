@@ -1,0 +1,135 @@
+// One loaded plugin at work: its lifecycle commands one after the other, its process, its restarts.
+//
+// Ownership and thread: owned by the orchestrator from PluginLoaded to PluginUnloaded; kernel thread. Every change of
+// state is an event recorded here; the record in the registry only mirrors them.
+//
+// Commands (start, stop, restart, reload, unload) of one plugin run one at a time, in the order they came; at most
+// kCommandsMax wait. A restart after a crash is a command like the others.
+#pragma once
+
+#include <boost/asio/steady_timer.hpp>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernel/orchestrator/instance_start.h"
+#include "kernel/orchestrator/kernel_context.h"
+#include "kernel/orchestrator/plugin_calls.h"
+#include "kernel/supervision/restart_policy.h"
+
+namespace liongate::orchestrator {
+
+class PluginActor final : private supervision::InstanceListener {
+ public:
+  using Done = std::function<void(Result<void>)>;
+  using HealthDone = std::function<void(Result<v1::Pong>)>;
+
+  PluginActor(KernelContext& context, CallSink& sink, std::shared_ptr<registry::PluginRecord> record,
+              std::shared_ptr<supervision::PluginLog> log);
+  ~PluginActor() override;
+
+  const registry::PluginRecord& record() const { return record_; }
+  supervision::PluginLog& log() { return *log_; }
+  std::shared_ptr<supervision::PluginInstance> instance() const { return instance_; }
+  bool is_command() const { return record_.loaded.manifest().runtime() == "command"; }
+
+  // --- calls ---
+  Result<void> takes_calls() const;  // kPluginNotRunning where a call could never run
+  std::size_t call_count() const { return calls_.waiting_count() + calls_.running_count(); }
+  std::size_t waiting_count() const { return calls_.waiting_count(); }
+  std::size_t running_count() const { return calls_.running_count(); }
+  void enqueue(Call& call) { calls_.enqueue(call); }
+  void withdraw(Call& call, Error error) { calls_.withdraw(call, std::move(error)); }
+
+  // --- lifecycle; `done` is called when what happened is durable, or with what was wrong ---
+  // Takes the process that made the load succeed; PluginLoaded is recorded already.
+  void adopt(ReadyInstance ready, const std::string& actor);
+  void start(const std::string& actor, Done done);
+  void stop(const std::string& actor, Done done);
+  void restart(const std::string& actor, Done done);
+  // Replaces manifest and files; calls move to the new process once it is Ready.
+  void reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
+  // Records PluginUnloaded at the end; the owner destroys this actor in `done`'s turn or later, not inside it.
+  void unload(const std::string& actor, Done done);
+  // After a restart of the daemon: starts what was running.
+  void resume_desired_state();
+  // The daemon stops: the process ends, the wish to run stays.
+  void shut_down(std::function<void()> done);
+
+  // Asks the instance how it is; a command is healthy while it is RUNNING.
+  void check_health(HealthDone done);
+
+ private:
+  static constexpr std::size_t kCommandsMax = 16;
+  static constexpr int kHealthTimeoutMs = 2'000;
+
+  struct Command {
+    std::function<void()> run;
+    Done done;  // told when the plugin goes before the command's turn comes
+  };
+
+  void on_instance_ready(supervision::PluginInstance&, const v1::Ready&) override {}
+  bool on_instance_result(supervision::PluginInstance& instance, v1::Result& result) override;
+  bool on_instance_output(supervision::PluginInstance& instance, v1::Output& output) override;
+  void on_instance_log(supervision::PluginInstance& instance, const v1::LogLine& line) override;
+  void on_instance_pong(supervision::PluginInstance& instance, const v1::Pong& pong) override;
+  void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
+                         std::optional<Error> cause) override;
+
+  void submit(std::function<void()> run, Done done);
+  void run_next();
+  void finish_command();
+  Done finishing(Done done);
+
+  enum class StartKind { kByRequest, kBySupervisor };
+  void begin_start(StartKind kind, const std::string& actor, Done done);
+  void launch(StartKind kind, const std::string& actor, Done done);
+  void on_start_failed(StartKind kind, const std::string& actor, Error error, Done done);
+  void fail_plugin(const std::string& actor, const Error& error, Done done);
+  void take_instance(ReadyInstance ready);
+  EventSeq record_started(const ReadyInstance& ready, const std::string& actor);
+  void begin_stop(const std::string& actor, Done done);
+  void finish_stop(const std::string& actor, const supervision::PluginExit& exit, Done done);
+  void begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
+  void swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done);
+  void drain(std::shared_ptr<supervision::PluginInstance> old);
+  void on_call_left();
+  void on_crashed(const supervision::PluginInstance& instance, const supervision::PluginExit& exit,
+                  const std::optional<Error>& cause);
+  void schedule_restart(std::optional<MonotonicTime> started);
+  void answer_pings(Result<v1::Pong> pong);
+  void done_when_durable(EventSeq seq, Done done);
+  Error wrong_state(const char* what) const;
+  supervision::InstanceOptions instance_options(const v1::PluginLoaded& loaded) const;
+
+  KernelContext& context_;
+  std::shared_ptr<registry::PluginRecord> shared_record_;  // outlives the unloading of what it describes
+  registry::PluginRecord& record_;
+  std::shared_ptr<supervision::PluginLog> log_;
+  PluginCalls calls_;
+  std::shared_ptr<supervision::PluginInstance> instance_;
+  std::shared_ptr<InstanceStart> starting_;
+  std::vector<std::shared_ptr<supervision::PluginInstance>> draining_;
+  std::optional<MonotonicTime> ready_time_;
+
+  std::deque<Command> commands_;
+  bool command_running_ = false;
+  std::function<void(const supervision::PluginExit&)> on_stopped_;  // set while the instance is being stopped
+  std::function<void()> on_commands_ended_;                         // the same for a command's runs
+  std::function<void()> on_shut_down_;
+  boost::asio::steady_timer stop_timer_;
+  boost::asio::steady_timer restart_timer_;
+  supervision::RestartPolicy restart_policy_;
+  std::minstd_rand jitter_{std::random_device{}()};
+
+  std::vector<HealthDone> pings_;
+  std::uint64_t ping_nonce_ = 0;
+  boost::asio::steady_timer ping_timer_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for callbacks that may come after the end
+};
+
+}  // namespace liongate::orchestrator

@@ -1,0 +1,379 @@
+#include "kernel/orchestrator/plugin_calls.h"
+
+#include <algorithm>
+#include <csignal>
+
+#include "kernel/base/utf8.h"
+
+namespace liongate::orchestrator {
+
+using supervision::CommandRun;
+using supervision::PluginInstance;
+
+namespace {
+
+constexpr std::size_t kFailureMessageBytesMax = 8 * 1024;
+constexpr std::size_t kCallLogLinesMax = 100;
+constexpr int kCpuCheckMsMin = 10;
+
+double milliseconds(MonotonicTime::duration duration) {
+  return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+Error failure_error(const v1::Failure& failure) {
+  std::string message = failure.message().substr(0, kFailureMessageBytesMax);
+  Error error = make_error(Reason::kPluginError, message.empty() ? "the plugin failed without a message" : message);
+  if (!failure.code().empty()) error.metadata["plugin_code"] = failure.code().substr(0, kFailureMessageBytesMax);
+  error.metadata["retryable"] = failure.retryable() ? "true" : "false";
+  return error;
+}
+
+}  // namespace
+
+PluginCalls::PluginCalls(KernelContext& context, CallSink& sink, const registry::PluginRecord& record,
+                         std::shared_ptr<supervision::PluginLog> log)
+    : context_(context), sink_(sink), record_(record), log_(std::move(log)), cpu_timer_(context.io) {}
+
+PluginCalls::~PluginCalls() {
+  for (auto& [key, run] : commands_) run->abandon();
+}
+
+void PluginCalls::serve(std::shared_ptr<PluginInstance> instance, std::uint32_t concurrency) {
+  mode_ = Mode::kInstance;
+  instance_ = std::move(instance);
+  concurrency_ = concurrency;
+  slots_used_ = 0;
+  pump();
+}
+
+void PluginCalls::serve_commands() {
+  mode_ = Mode::kCommands;
+  instance_.reset();
+  concurrency_ = limits::kCommandConcurrencyMax;
+  slots_used_ = commands_.size();
+  pump();
+}
+
+void PluginCalls::hold() {
+  mode_ = Mode::kHold;
+  instance_.reset();
+}
+
+void PluginCalls::enqueue(Call& call) {
+  call.state = Call::State::kQueued;
+  waiting_.push_back(&call);
+  pump();
+}
+
+bool PluginCalls::has_free_slot() const { return mode_ != Mode::kHold && slots_used_ < concurrency_; }
+
+void PluginCalls::pump() {
+  while (!waiting_.empty() && has_free_slot()) {
+    Call& call = *waiting_.front();
+    waiting_.pop_front();
+    call.state = Call::State::kRunning;
+    call.start_time = context_.clock.now();
+    running_[call.key] = Running{&call, mode_ == Mode::kInstance ? instance_ : nullptr};
+    ++slots_used_;
+    if (mode_ == Mode::kCommands) {
+      run_command(call);
+    } else {
+      run_on_instance(call);
+    }
+  }
+}
+
+void PluginCalls::run_on_instance(Call& call) {
+  call.cpu_time_start_us = instance_->meter().cpu_time_us();
+  v1::Invoke& invoke = *frame_.mutable_invoke();
+  invoke.set_call_id(call.key);
+  invoke.set_operation(call.operation);
+  invoke.mutable_input()->Swap(&call.input);
+  invoke.set_execution_id(call.execution_id);
+  invoke.set_correlation_id(call.correlation_id);
+  invoke.set_time_left_ms(
+      static_cast<std::uint64_t>(std::max(1.0, milliseconds(call.deadline - context_.clock.now()))));
+  invoke.set_stream(call.delivery == Delivery::kStreamed);
+  const Result<void> sent = instance_->send(frame_);
+  call.input.Clear();
+  if (sent) {
+    watch_cpu();
+    return;
+  }
+  remove_running(call.key);
+  --slots_used_;
+  sink_.fail(call, sent.error(), {});
+}
+
+void PluginCalls::run_command(Call& call) {
+  auto run = std::make_shared<CommandRun>(context_.io, context_.launcher, static_cast<CommandListener&>(*this), log_,
+                                          call.key);
+  std::string input = call.input.has_data() ? std::move(*call.input.mutable_data())
+                                            : std::move(*call.input.mutable_text());
+  call.input.Clear();
+  const Result<void> started = run->start(record_.loaded, std::move(input), call.execution_id);
+  if (started) {
+    commands_[call.key] = std::move(run);
+    return;
+  }
+  remove_running(call.key);
+  --slots_used_;
+  sink_.fail(call, started.error(), {});
+}
+
+Call* PluginCalls::running_on(const PluginInstance* instance, CallKey key) {
+  const auto found = running_.find(key);
+  return found != running_.end() && found->second.instance.get() == instance ? found->second.call : nullptr;
+}
+
+void PluginCalls::remove_running(CallKey key) { running_.erase(key); }
+
+v1::CallFigures PluginCalls::figures_of(const Call& call, PluginInstance* instance) const {
+  v1::CallFigures figures;
+  const MonotonicTime now = context_.clock.now();
+  figures.set_queue_time_ms(milliseconds(call.start_time - call.accept_time));
+  figures.set_execution_time_ms(milliseconds(now - call.start_time));
+  if (instance != nullptr) {
+    const std::uint64_t cpu_time_us = instance->meter().cpu_time_us();
+    if (cpu_time_us > call.cpu_time_start_us) {
+      figures.set_cpu_time_ms(static_cast<double>(cpu_time_us - call.cpu_time_start_us) / 1000.0);
+    }
+    figures.set_memory_used_bytes(instance->meter().resident_bytes(now));
+  }
+  return figures;
+}
+
+bool PluginCalls::take_result(PluginInstance& instance, v1::Result& result) {
+  if (const auto late = withdrawn_.find(result.call_id());
+      late != withdrawn_.end() && late->second.instance.get() == &instance) {
+    withdrawn_.erase(late);
+    if (&instance == instance_.get()) --slots_used_;
+    left();
+    return true;
+  }
+  Call* call = running_on(&instance, result.call_id());
+  if (call == nullptr) return false;
+  remove_running(call->key);
+  if (&instance == instance_.get()) --slots_used_;
+  v1::CallFigures figures = figures_of(*call, &instance);
+  if (result.has_output()) {
+    CallReply reply;
+    reply.output.Swap(result.mutable_output());
+    reply.figures.Swap(&figures);
+    for (std::string& warning : *result.mutable_warnings()) reply.warnings.push_back(std::move(warning));
+    for (auto& [key, value] : *result.mutable_metadata()) reply.metadata[key] = std::move(value);
+    sink_.succeed(*call, std::move(reply));
+  } else if (result.has_failure()) {
+    sink_.fail(*call, failure_error(result.failure()), std::move(figures));
+  } else {
+    sink_.fail(*call, make_error(Reason::kPluginProtocolError, "the Result has neither output nor failure"),
+               std::move(figures));
+  }
+  left();
+  return true;
+}
+
+bool PluginCalls::take_output(PluginInstance& instance, v1::Output& output) {
+  if (withdrawn_.contains(output.call_id())) return true;
+  Call* call = running_on(&instance, output.call_id());
+  if (call == nullptr) return false;
+  call->output_bytes += output.part().text().size() + output.part().data().size();
+  if (call->output_bytes > limits::kOutputBytesMax) {
+    withdraw(*call, make_error(Reason::kLimitExceeded, "the call streamed more than " +
+                                                           std::to_string(limits::kOutputBytesMax) + " bytes")
+                        .with("limit", "output_bytes_max"));
+    return true;
+  }
+  if (call->handler != nullptr) call->handler->on_part(std::move(*output.mutable_part()));
+  return true;
+}
+
+void PluginCalls::take_log(PluginInstance& instance, const v1::LogLine& line) {
+  Call* call = line.call_id() == 0 ? nullptr : running_on(&instance, line.call_id());
+  const auto level = std::string_view(
+      line.level() == v1::LOG_LEVEL_DEBUG     ? "debug"
+      : line.level() == v1::LOG_LEVEL_WARNING ? "warning"
+      : line.level() == v1::LOG_LEVEL_ERROR   ? "error"
+                                              : "info");
+  log_->add("log", level, line.message(), call != nullptr ? std::string_view(call->execution_id) : "");
+  if (call != nullptr && call->logs.size() < kCallLogLinesMax) call->logs.push_back(log_->lines().back());
+}
+
+void PluginCalls::lose(const PluginInstance& instance, const Error& error) {
+  std::erase_if(withdrawn_, [&](const auto& entry) { return entry.second.instance.get() == &instance; });
+  std::vector<Call*> lost;
+  for (const auto& [key, running] : running_) {
+    if (running.instance.get() == &instance) lost.push_back(running.call);
+  }
+  std::sort(lost.begin(), lost.end(), [](const Call* a, const Call* b) { return a->key < b->key; });
+  for (Call* call : lost) {
+    remove_running(call->key);
+    sink_.fail(*call, error, figures_of(*call, nullptr));
+  }
+  if (&instance == instance_.get()) hold();
+  left();
+}
+
+void PluginCalls::withdraw(Call& call, Error error) {
+  if (call.state == Call::State::kQueued) {
+    std::erase(waiting_, &call);
+    v1::CallFigures figures;
+    figures.set_queue_time_ms(milliseconds(context_.clock.now() - call.accept_time));
+    sink_.fail(call, std::move(error), std::move(figures));
+    return;
+  }
+  if (call.state != Call::State::kRunning) return;
+  if (const auto run = commands_.find(call.key); run != commands_.end()) {
+    run->second->end(std::move(error));  // its end ends the call: nothing of it is left then
+    return;
+  }
+  cancel_on_instance(call, running_.at(call.key).instance, error);
+}
+
+void PluginCalls::cancel_on_instance(Call& call, std::shared_ptr<PluginInstance> instance, const Error& error) {
+  v1::Frame frame;
+  frame.mutable_cancel()->set_call_id(call.key);
+  frame.mutable_cancel()->set_reason(error.reason == Reason::kCancelled ? "cancelled" : "deadline");
+  // A plugin that cannot be told is killed after the grace like one that does not listen.
+  if (const Result<void> sent = instance->send(frame); !sent) log_->add("log", "warning", sent.error().message, "");
+  Withdrawn withdrawn{instance, std::make_unique<boost::asio::steady_timer>(context_.io)};
+  withdrawn.grace->expires_after(std::chrono::milliseconds(limits::kCancelGraceMs));
+  withdrawn.grace->async_wait([this, key = call.key](const boost::system::error_code& aborted) {
+    if (aborted) return;
+    const auto late = withdrawn_.find(key);
+    if (late == withdrawn_.end()) return;
+    late->second.instance->end(
+        make_error(Reason::kPluginCrashed, "plugin " + record_.name() + " was killed: it did not end a cancelled call"));
+  });
+  withdrawn_.emplace(call.key, std::move(withdrawn));
+  v1::CallFigures figures = figures_of(call, instance.get());
+  remove_running(call.key);
+  sink_.fail(call, error, std::move(figures));
+}
+
+void PluginCalls::fail_waiting(const Error& error) {
+  while (!waiting_.empty()) {
+    Call& call = *waiting_.front();
+    waiting_.pop_front();
+    v1::CallFigures figures;
+    figures.set_queue_time_ms(milliseconds(context_.clock.now() - call.accept_time));
+    sink_.fail(call, error, std::move(figures));
+  }
+}
+
+void PluginCalls::end_commands(const Error& error) {
+  for (auto& [key, run] : commands_) run->end(error);
+}
+
+std::size_t PluginCalls::open_on(const PluginInstance& instance) const {
+  std::size_t count = 0;
+  for (const auto& [key, running] : running_) count += running.instance.get() == &instance ? 1 : 0;
+  for (const auto& [key, late] : withdrawn_) count += late.instance.get() == &instance ? 1 : 0;
+  return count;
+}
+
+void PluginCalls::on_command_output(CommandRun& run, std::string_view part) {
+  Call* call = running_on(nullptr, run.call_key());
+  if (call == nullptr || call->delivery != Delivery::kStreamed || call->handler == nullptr) return;
+  v1::Payload payload;
+  if (is_utf8(part)) {
+    payload.set_text(std::string(part));
+  } else {
+    payload.set_data(std::string(part));
+  }
+  call->handler->on_part(std::move(payload));
+}
+
+Error PluginCalls::command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const {
+  const std::string name = "command " + record_.name();
+  if (exit.kind == supervision::ExitKind::kSetupFailed || exit.kind == supervision::ExitKind::kLauncherLost) {
+    Error error = supervision::load_error(record_.name(), exit);
+    if (error.reason == Reason::kLoadFailure) error.reason = Reason::kPluginError;
+    return error;
+  }
+  const std::uint64_t cpu_time_ms_max = record_.loaded.manifest().limits().cpu_time_ms_max();
+  if (exit.kind == supervision::ExitKind::kSignalled) {
+    if (exit.signal == SIGXCPU || (cpu_time_ms_max > 0 && exit.cpu_time_us >= cpu_time_ms_max * 1000)) {
+      return make_error(Reason::kLimitExceeded, name + " used more CPU time than cpu_time_ms_max allows")
+          .with("limit", "cpu_time_ms_max")
+          .with("limit_value", std::to_string(cpu_time_ms_max));
+    }
+    if (exit.signal == SIGXFSZ) {
+      return make_error(Reason::kLimitExceeded, name + " wrote a file larger than allowed")
+          .with("limit", "file_size_bytes_max");
+    }
+    return make_error(Reason::kPluginCrashed, name + " " + supervision::describe(exit));
+  }
+  std::string message = name + " " + supervision::describe(exit);
+  std::string tail = to_utf8(stderr_tail);
+  while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
+  if (!tail.empty()) message += ": " + tail.substr(tail.rfind('\n') + 1);
+  return make_error(Reason::kPluginError, std::move(message))
+      .with("exit_code", std::to_string(exit.exit_code))
+      .with("stderr", std::move(tail));
+}
+
+void PluginCalls::on_command_ended(CommandRun& run, const supervision::PluginExit& exit, std::optional<Error> cause,
+                                   std::string output, std::string stderr_tail) {
+  const auto found = commands_.find(run.call_key());
+  const std::shared_ptr<CommandRun> keep = found->second;
+  commands_.erase(found);
+  if (slots_used_ > 0 && mode_ == Mode::kCommands) --slots_used_;
+  if (Call* call = running_on(nullptr, run.call_key())) {
+    remove_running(call->key);
+    v1::CallFigures figures = figures_of(*call, nullptr);
+    figures.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
+    figures.set_memory_used_bytes(exit.memory_peak_bytes);
+    if (cause) {
+      sink_.fail(*call, std::move(*cause), std::move(figures));
+    } else if (!exit.is_success()) {
+      sink_.fail(*call, command_error(exit, stderr_tail), std::move(figures));
+    } else {
+      CallReply reply;
+      reply.figures.Swap(&figures);
+      if (is_utf8(output)) {
+        reply.output.set_text(std::move(output));
+      } else {
+        reply.output.set_data(std::move(output));
+      }
+      sink_.succeed(*call, std::move(reply));
+    }
+  }
+  left();
+}
+
+void PluginCalls::left() {
+  pump();
+  if (on_call_left_) on_call_left_();
+}
+
+void PluginCalls::watch_cpu() {
+  const std::uint64_t limit_ms = record_.loaded.manifest().limits().cpu_time_ms_max();
+  if (limit_ms == 0 || cpu_watched_) return;
+  cpu_watched_ = true;
+  // One thread cannot use a limit's worth of CPU in less time than that; several can, so it looks more often.
+  cpu_timer_.expires_after(
+      std::chrono::milliseconds(std::max<std::uint64_t>(kCpuCheckMsMin, limit_ms / 4)));
+  cpu_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    cpu_watched_ = false;
+    check_cpu();
+  });
+}
+
+void PluginCalls::check_cpu() {
+  const std::uint64_t limit_ms = record_.loaded.manifest().limits().cpu_time_ms_max();
+  if (!instance_ || running_.empty()) return;
+  const std::uint64_t now_us = instance_->meter().cpu_time_us();
+  for (const auto& [key, running] : running_) {
+    if (running.instance != instance_ || now_us <= running.call->cpu_time_start_us + limit_ms * 1000) continue;
+    instance_->end(make_error(Reason::kLimitExceeded, "plugin " + record_.name() + " used more than " +
+                                                          std::to_string(limit_ms) + " ms of CPU time in one call")
+                       .with("limit", "cpu_time_ms_max")
+                       .with("limit_value", std::to_string(limit_ms)));
+    return;
+  }
+  watch_cpu();
+}
+
+}  // namespace liongate::orchestrator

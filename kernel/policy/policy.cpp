@@ -1,0 +1,94 @@
+#include "kernel/policy/policy.h"
+
+#include <filesystem>
+
+namespace liongate::policy {
+namespace {
+
+bool is_within(const std::string& path, const std::string& folder) {
+  return path == folder || (path.size() > folder.size() && path.compare(0, folder.size(), folder) == 0 &&
+                            (folder.back() == '/' || path[folder.size()] == '/'));
+}
+
+std::string normalised(const std::string& path, const std::string& folder) {
+  const std::filesystem::path given(path);
+  std::string text = (given.is_absolute() ? given : std::filesystem::path(folder) / given).lexically_normal().string();
+  if (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+Refusal refusal(const std::string& permission, const std::string& rule, const std::string& why, const std::string& hint) {
+  Error error = make_error(Reason::kPermissionDenied, "permission \"" + permission + "\" is refused: " + why)
+                    .with_hint(hint)
+                    .with("permission", permission)
+                    .with("rule", rule);
+  return Refusal{permission, rule, std::move(error)};
+}
+
+std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::string& permission,
+                                             const std::string& folder) {
+  const std::size_t colon = permission.find(':');
+  const std::string kind = permission.substr(0, colon);
+  if (kind != "fs_read" && kind != "fs_write") return std::nullopt;
+  const std::string path = normalised(colon == std::string::npos ? "" : permission.substr(colon + 1), folder);
+  for (const std::string& own : policy.protected_folders) {
+    if (is_within(path, own) || is_within(own, path)) {
+      return refusal(permission, "protected folder", path + " overlaps the daemon's own folder " + own,
+                     "grant a folder that neither contains nor lies in the daemon's state and socket folders");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+bool glob_matches(std::string_view pattern, std::string_view text) {
+  std::size_t p = 0;
+  std::size_t t = 0;
+  std::size_t star = std::string_view::npos;
+  std::size_t retry = 0;
+  while (t < text.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      retry = t;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == text[t])) {
+      ++p;
+      ++t;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      t = ++retry;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') ++p;
+  return p == pattern.size();
+}
+
+std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder) {
+  for (const std::string& permission : manifest.permissions()) {
+    if (permission == "forbidden" || permission.starts_with("forbidden:")) {
+      return refusal(permission, "forbidden", "no policy can grant it", "remove it from the manifest's permissions");
+    }
+    if (auto found = refuse_protected_path(policy, permission, folder)) return found;
+    bool decided = false;
+    for (std::size_t i = 0; i < policy.rules.size() && !decided; ++i) {
+      const Rule& rule = policy.rules[i];
+      if (!glob_matches(rule.plugin, manifest.name()) || !glob_matches(rule.permission, permission)) continue;
+      decided = true;
+      if (!rule.allow) {
+        const std::string name = "rule " + std::to_string(i + 1);
+        return refusal(permission, name, "policy " + name + " (" + rule.plugin + ", " + rule.permission + ") denies it",
+                       "ask the operator to change the policy, or remove the permission");
+      }
+    }
+    if (!decided && policy.otherwise == Default::kRefuse) {
+      return refusal(permission, "no rule",
+                     "no policy rule grants it in environment \"" + policy.environment + "\"",
+                     "add a rule under `policy:` in the daemon's configuration, or use --environment development");
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace liongate::policy

@@ -1,0 +1,75 @@
+// The loaded plugins by id and name, built by applying events and by nothing else.
+//
+// Ownership and thread: owned by the orchestrator, used on the kernel thread alone. Pointers to records stay valid until
+// the plugin is unloaded; who needs one for longer shares it.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "kernel/base/ids.h"
+#include "kernel/base/result.h"
+#include "kernel/lifecycle/transition.h"
+#include "liongate/v1/event.pb.h"
+
+namespace liongate::registry {
+
+struct PluginRecord {
+  PluginId id;
+  v1::PluginLoaded loaded;  // as the last PluginLoaded or PluginReloaded said
+  lifecycle::State state = lifecycle::State::kAbsent;
+  bool desired_running = false;
+  std::string state_reason;
+  std::string state_message;
+  InstanceId instance_id;
+  v1::PluginStarted started;  // what the current instance declared
+  v1::Posture posture;
+  google::protobuf::Timestamp load_time;
+  google::protobuf::Timestamp start_time;
+  std::uint32_t restart_count = 0;
+  std::uint64_t calls_started = 0;
+  std::uint64_t calls_completed = 0;
+  std::uint64_t calls_failed = 0;
+  double execution_time_ms_total = 0;
+  std::uint64_t load_order = 0;
+
+  const std::string& name() const { return loaded.manifest().name(); }
+};
+
+class Registry {
+ public:
+  // Applies one event, in the order of the log. An event that is illegal in the present state is kIllegalTransition and
+  // changes nothing; events that concern no plugin are accepted and ignored.
+  Result<void> apply(const v1::Event& event);
+
+  // By id or by name; nullptr when there is none. A UUID is looked up as an id first.
+  PluginRecord* find(std::string_view id_or_name);
+  const PluginRecord* find(std::string_view id_or_name) const;
+
+  // The record of a loaded plugin, kept by whoever asks even when it is unloaded (its state says so then).
+  std::shared_ptr<PluginRecord> share(const PluginId& id) const;
+
+  // In the order in which they were loaded.
+  std::vector<const PluginRecord*> list() const;
+  std::size_t size() const { return by_id_.size(); }
+
+ private:
+  Result<void> step(PluginRecord& record, lifecycle::Trigger trigger);
+  Result<void> load(const v1::Event& event);
+  Result<void> reload(PluginRecord& record, const v1::Event& event);
+  void restart_all();
+
+  std::unordered_map<std::string, std::shared_ptr<PluginRecord>> by_id_;
+  std::unordered_map<std::string, PluginRecord*> by_name_;
+  std::uint64_t loads_ = 0;
+};
+
+// The record as people see it; live figures (pid, queue) are added by the orchestrator.
+v1::Plugin to_message(const PluginRecord& record);
+
+}  // namespace liongate::registry

@@ -1,0 +1,78 @@
+#include "kernel/supervision/plugin_exit.h"
+
+#include <cerrno>
+#include <cstring>
+
+namespace liongate::supervision {
+
+std::string describe(const PluginExit& exit) {
+  switch (exit.kind) {
+    case ExitKind::kExited:
+      return "exited with status " + std::to_string(exit.exit_code);
+    case ExitKind::kSignalled: {
+      const char* description = ::sigdescr_np(exit.signal);
+      return "was killed by signal " + std::to_string(exit.signal) + " (" +
+             (description != nullptr ? description : "unknown") + ")";
+    }
+    case ExitKind::kSetupFailed:
+      return "could not be started: " + exit.step + ": " + std::strerror(exit.step_errno);
+    case ExitKind::kLauncherLost:
+      return "ended because liongate-launcher ended";
+  }
+  return "ended";
+}
+
+v1::ExitStatus to_message(const PluginExit& exit) {
+  v1::ExitStatus status;
+  switch (exit.kind) {
+    case ExitKind::kExited:
+      status.set_kind("exited");
+      break;
+    case ExitKind::kSignalled:
+      status.set_kind("signalled");
+      break;
+    case ExitKind::kSetupFailed:
+      status.set_kind("setup_failed");
+      break;
+    case ExitKind::kLauncherLost:
+      status.set_kind("launcher_lost");
+      break;
+  }
+  status.set_exit_code(exit.exit_code);
+  status.set_signal(exit.signal);
+  status.set_detail(describe(exit));
+  status.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
+  status.set_memory_peak_bytes(exit.memory_peak_bytes);
+  return status;
+}
+
+Error load_error(const std::string& name, const PluginExit& exit) {
+  const std::string message = "plugin " + name + " " + describe(exit);
+  if (exit.kind == ExitKind::kSetupFailed && exit.host_refuses) {
+    return make_error(Reason::kSandboxUnavailable, message)
+        .with_hint("`liongatectl check-host` shows what this host lacks and the remedy")
+        .with("step", exit.step);
+  }
+  if (exit.kind == ExitKind::kLauncherLost) {
+    return make_error(Reason::kSandboxUnavailable, message).with_hint("restart liongated");
+  }
+  Error error = make_error(Reason::kLoadFailure, message);
+  if (exit.kind == ExitKind::kSetupFailed) {
+    error.metadata["step"] = exit.step;
+    if (exit.step_errno == ENOEXEC) {
+      error.hint = "the file is neither an executable for this machine nor a script with a #! line";
+    } else if (exit.step_errno == EACCES) {
+      error.hint = "the plugin's user must be able to read and execute its files: check their modes";
+    } else if (exit.step_errno == ENOENT) {
+      error.hint = "the program, its interpreter (#! line) or a granted path does not exist";
+    } else if (exit.step_errno == ELOOP) {
+      error.hint = "grant the path a symbolic link leads to, not the link";
+    }
+  } else {
+    error.hint = "a plugin must answer Hello with Ready; what it wrote to stderr: `liongatectl get-plugin-logs`, or "
+                 "start it by hand";
+  }
+  return error;
+}
+
+}  // namespace liongate::supervision

@@ -1,0 +1,353 @@
+#include "kernel/supervision/plugin_instance.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <boost/asio/post.hpp>
+#include <cerrno>
+
+#include "kernel/base/sys.h"
+
+namespace liongate::supervision {
+
+namespace asio = boost::asio;
+
+namespace {
+
+// A plugin that closed its pipe is usually dying: its exit says more than the closed pipe, so it is awaited a little.
+constexpr int kExitAfterCloseMs = 500;
+// At most so much is read from one plugin before the others have their turn.
+constexpr int kReadsPerTurn = 4;
+
+}  // namespace
+
+PluginInstance::PluginInstance(asio::io_context& context, Launcher& launcher, const Clock& clock,
+                               InstanceListener& listener, std::shared_ptr<PluginLog> log)
+    : context_(context),
+      launcher_(launcher),
+      clock_(clock),
+      listener_(&listener),
+      log_(std::move(log)),
+      to_plugin_(context),
+      from_plugin_(context),
+      timer_(context),
+      midway_timer_(context) {}
+
+PluginInstance::~PluginInstance() {
+  if (launched_) {
+    launcher_.forget(launch_id_);
+    launcher_.kill(launch_id_);
+  }
+}
+
+Result<std::vector<UniqueFd>> PluginInstance::open_pipes() {
+  LG_ASSIGN(UniqueFd null, sys::open("/dev/null", O_RDONLY));
+  LG_ASSIGN(auto out, sys::pipe());
+  LG_ASSIGN(auto err, sys::pipe());
+  LG_ASSIGN(auto in_frames, sys::pipe());
+  LG_ASSIGN(auto out_frames, sys::pipe());
+  stdout_ = std::make_shared<OutputCapture>(context_, std::move(out.first), "stdout", log_, "");
+  stderr_ = std::make_shared<OutputCapture>(context_, std::move(err.first), "stderr", log_, "");
+  LG_TRY(sys::set_nonblocking(in_frames.second.get()));
+  LG_TRY(sys::set_nonblocking(out_frames.first.get()));
+  to_plugin_.assign(in_frames.second.release());
+  from_plugin_.assign(out_frames.first.release());
+  std::vector<UniqueFd> theirs;
+  theirs.push_back(std::move(null));
+  theirs.push_back(std::move(out.second));
+  theirs.push_back(std::move(err.second));
+  theirs.push_back(std::move(in_frames.first));
+  theirs.push_back(std::move(out_frames.second));
+  return theirs;
+}
+
+v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
+  v1::Frame frame;
+  v1::Hello& hello = *frame.mutable_hello();
+  hello.set_protocol_version_min(limits::kProtocolVersionMin);
+  hello.set_protocol_version_max(limits::kProtocolVersionMax);
+  hello.add_features("output");
+  hello.add_features("log");
+  hello.mutable_limits()->set_frame_bytes_max(limits::kFrameBytesMax);
+  hello.mutable_limits()->set_input_bytes_max(limits::kInputBytesMax);
+  hello.mutable_limits()->set_output_bytes_max(limits::kOutputBytesMax);
+  hello.mutable_limits()->set_concurrency_max(limits::kConcurrencyMax);
+  hello.set_plugin_id(options.plugin_id);
+  hello.set_instance_id(id_.str());
+  hello.set_plugin_name(options.loaded->manifest().name());
+  hello.set_plugin_version(options.loaded->manifest().version());
+  hello.set_config_json(options.loaded->config_json().empty() ? "{}" : options.loaded->config_json());
+  return frame;
+}
+
+Result<void> PluginInstance::start(const InstanceOptions& options) {
+  name_ = options.loaded->manifest().name();
+  launch_time_ = clock_.now();
+  LaunchOrder order;
+  order.loaded = options.loaded;
+  LG_ASSIGN(order.descriptors, open_pipes());
+  auto launched = launcher_.launch(std::move(order), *this);
+  if (!launched) {
+    close_pipes();
+    state_ = State::kEnded;
+    return std::move(launched).error();
+  }
+  launch_id_ = *launched;
+  launched_ = true;
+  stdout_->start();
+  stderr_->start();
+  read();
+  arm(options.ready_timeout_ms, &PluginInstance::on_ready_timeout);
+  return send(make_hello(options));
+}
+
+void PluginInstance::arm(int timeout_ms, void (PluginInstance::*on_expiry)()) {
+  timer_.expires_after(std::chrono::milliseconds(timeout_ms));
+  timer_.async_wait([self = shared_from_this(), on_expiry](const boost::system::error_code& error) {
+    if (!error && self->state_ != State::kEnded) (self.get()->*on_expiry)();
+  });
+}
+
+void PluginInstance::on_ready_timeout() {
+  end(make_error(Reason::kLoadFailure, "plugin " + name_ + " did not say Ready in time")
+          .with_hint("a plugin must read Hello from fd 3 and answer Ready on fd 4; see docs/plugin-authors.md"));
+}
+
+void PluginInstance::on_stop_timeout() { launcher_.kill(launch_id_); }
+
+void PluginInstance::on_close_timeout() {
+  end(make_error(Reason::kPluginProtocolError, "plugin " + name_ + " closed its frame pipe (fd 4) while it runs"));
+}
+
+Result<void> PluginInstance::send(const v1::Frame& frame) {
+  if (state_ == State::kEnded || close_after_flush_ || !to_plugin_.is_open()) {
+    return make_error(Reason::kPluginNotRunning, "plugin " + name_ + " is ending");
+  }
+  if (outgoing_.size() - outgoing_sent_ > limits::kFrameWriteBacklogBytesMax) {
+    return make_error(Reason::kQueueFull, "plugin " + name_ + " does not read its frames")
+        .with_hint("it has " + std::to_string(limits::kFrameWriteBacklogBytesMax >> 20) + " MiB waiting; try later");
+  }
+  LG_TRY(append_frame(frame, outgoing_));
+  flush_soon();
+  return {};
+}
+
+void PluginInstance::flush_soon() {
+  if (flush_queued_ || write_waiting_) return;
+  flush_queued_ = true;
+  asio::post(context_, [self = shared_from_this()] {
+    self->flush_queued_ = false;
+    self->flush();
+  });
+}
+
+void PluginInstance::flush() {
+  while (outgoing_sent_ < outgoing_.size() && to_plugin_.is_open()) {
+    const ssize_t sent = ::write(to_plugin_.native_handle(), outgoing_.data() + outgoing_sent_,
+                                 outgoing_.size() - outgoing_sent_);
+    if (sent >= 0) {
+      outgoing_sent_ += static_cast<std::size_t>(sent);
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) {
+      write_waiting_ = true;
+      to_plugin_.async_wait(asio::posix::stream_descriptor::wait_write,
+                            [self = shared_from_this()](const boost::system::error_code& error) {
+                              self->write_waiting_ = false;
+                              if (!error) self->flush();
+                            });
+      return;
+    }
+    // EPIPE: the plugin closed fd 3 or died. Its exit, or its silence until the deadline, tells the callers.
+    boost::system::error_code ignored;
+    to_plugin_.close(ignored);
+    break;
+  }
+  outgoing_.clear();
+  outgoing_sent_ = 0;
+  if (close_after_flush_) {
+    boost::system::error_code ignored;
+    to_plugin_.close(ignored);
+  }
+}
+
+void PluginInstance::read() {
+  from_plugin_.async_wait(asio::posix::stream_descriptor::wait_read,
+                          [self = shared_from_this()](const boost::system::error_code& error) {
+                            if (!error && self->state_ != State::kEnded) self->on_readable();
+                          });
+}
+
+void PluginInstance::on_readable() {
+  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+    const std::span<char> room = decoder_.room();
+    const ssize_t got = ::read(from_plugin_.native_handle(), room.data(), room.size());
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) break;
+    if (got <= 0) {
+      on_frames_closed();
+      return;
+    }
+    decoder_.filled(static_cast<std::size_t>(got));
+    for (;;) {
+      auto more = decoder_.next(incoming_);
+      Result<void> taken = more ? Result<void>() : Result<void>(std::move(more).error());
+      if (taken && !*more) break;
+      ++frames_taken_;
+      if (taken) taken = take(incoming_);
+      if (!taken) {
+        end(std::move(taken).error().in("plugin " + name_ + " broke the frame protocol"));
+        return;
+      }
+      if (state_ == State::kEnded || cause_) return;
+    }
+    if (static_cast<std::size_t>(got) < room.size()) break;
+  }
+  watch_midway();
+  read();
+}
+
+void PluginInstance::watch_midway() {
+  if (!decoder_.midway()) {
+    if (midway_timer_.expiry() != asio::steady_timer::time_point::max()) {
+      midway_timer_.expires_at(asio::steady_timer::time_point::max());
+    }
+    return;
+  }
+  if (midway_timer_.expiry() != asio::steady_timer::time_point::max() &&
+      midway_timer_.expiry() > std::chrono::steady_clock::now()) {
+    return;  // the same frame, or one begun right behind it: its time runs
+  }
+  midway_timer_.expires_after(std::chrono::milliseconds(limits::kFrameMidwayTimeoutMs));
+  midway_timer_.async_wait([self = shared_from_this(), begun = frames_taken_](const boost::system::error_code& error) {
+    if (error || self->state_ == State::kEnded || !self->decoder_.midway()) return;
+    if (self->frames_taken_ != begun) {  // another frame is midway: a busy plugin is often seen so
+      self->watch_midway();
+      return;
+    }
+    self->end(make_error(Reason::kPluginProtocolError,
+                         "plugin " + self->name_ + " began a frame and did not finish it in time"));
+  });
+}
+
+void PluginInstance::on_frames_closed() {
+  boost::system::error_code ignored;
+  from_plugin_.close(ignored);
+  if (state_ == State::kStopping) return;  // expected: it finishes
+  if (decoder_.midway() && !cause_) {
+    log_->add("stderr", "", "liongate: the plugin ended in the middle of a frame", "");
+  }
+  arm(kExitAfterCloseMs, &PluginInstance::on_close_timeout);
+}
+
+Result<void> PluginInstance::take(v1::Frame& frame) {
+  using K = v1::Frame::KindCase;
+  if (state_ == State::kLaunching && frame.kind_case() != K::kReady && frame.kind_case() != K::kLog) {
+    return make_error(Reason::kPluginProtocolError, "the first frame must be Ready");
+  }
+  switch (frame.kind_case()) {
+    case K::kReady:
+      return take_ready(frame.ready());
+    case K::kResult:
+      if (listener_ != nullptr && !listener_->on_instance_result(*this, *frame.mutable_result())) {
+        return make_error(Reason::kPluginProtocolError,
+                          "a Result for call " + std::to_string(frame.result().call_id()) + ", which is not open");
+      }
+      return {};
+    case K::kOutput:
+      if (listener_ != nullptr && !listener_->on_instance_output(*this, *frame.mutable_output())) {
+        return make_error(Reason::kPluginProtocolError,
+                          "an Output for call " + std::to_string(frame.output().call_id()) + ", which is not open");
+      }
+      return {};
+    case K::kLog:
+      if (listener_ != nullptr) listener_->on_instance_log(*this, frame.log());
+      return {};
+    case K::kPong:
+      if (listener_ != nullptr) listener_->on_instance_pong(*this, frame.pong());
+      return {};
+    case K::kHostCall: {
+      v1::Frame answer;
+      answer.mutable_host_reply()->set_host_call_id(frame.host_call().host_call_id());
+      answer.mutable_host_reply()->set_error_reason(std::string(traits_of(Reason::kUnimplemented).name));
+      answer.mutable_host_reply()->set_error_message("host call \"" + frame.host_call().method() +
+                                                     "\" is not offered by this daemon");
+      return send(answer);
+    }
+    default:
+      return make_error(Reason::kPluginProtocolError, "a frame of a kind that only the daemon may send, or of none");
+  }
+}
+
+Result<void> PluginInstance::take_ready(const v1::Ready& ready) {
+  if (state_ != State::kLaunching) return make_error(Reason::kPluginProtocolError, "a second Ready");
+  if (ready.protocol_version() < limits::kProtocolVersionMin ||
+      ready.protocol_version() > limits::kProtocolVersionMax) {
+    return make_error(Reason::kPluginProtocolError,
+                      "Ready chose protocol version " + std::to_string(ready.protocol_version()) + "; " +
+                          std::to_string(limits::kProtocolVersionMin) + " to " +
+                          std::to_string(limits::kProtocolVersionMax) + " are spoken here");
+  }
+  state_ = State::kReady;
+  timer_.cancel();
+  if (pid_ == 0) {  // its posture belongs to what Ready causes to be recorded
+    early_ready_ = ready;
+    return {};
+  }
+  if (listener_ != nullptr) listener_->on_instance_ready(*this, ready);
+  return {};
+}
+
+void PluginInstance::stop(int grace_ms) {
+  if (state_ == State::kEnded || state_ == State::kStopping) return;
+  v1::Frame frame;
+  frame.mutable_shutdown()->set_grace_ms(static_cast<std::uint64_t>(grace_ms));
+  // A plugin whose pipe is closed or full is killed after the grace all the same.
+  const Result<void> sent = send(frame);
+  state_ = State::kStopping;
+  close_after_flush_ = sent.has_value();
+  arm(grace_ms, &PluginInstance::on_stop_timeout);
+}
+
+void PluginInstance::end(Error cause) {
+  if (state_ == State::kEnded) return;
+  if (!cause_) cause_ = std::move(cause);
+  timer_.cancel();
+  launcher_.kill(launch_id_);
+}
+
+void PluginInstance::abandon() {
+  listener_ = nullptr;
+  if (state_ != State::kEnded) launcher_.kill(launch_id_);
+}
+
+void PluginInstance::on_launch_started(LaunchStarted started) {
+  pid_ = started.pid;
+  posture_ = std::move(started.posture);
+  meter_ = ProcessMeter(static_cast<pid_t>(started.pid));
+  if (early_ready_ && state_ == State::kReady && listener_ != nullptr) {
+    listener_->on_instance_ready(*this, *std::exchange(early_ready_, std::nullopt));
+  }
+}
+
+void PluginInstance::on_launch_ended(PluginExit exit) {
+  const auto self = shared_from_this();  // the listener may drop the last owner
+  launched_ = false;
+  // Results that were in the pipe when the process ended still count.
+  if (from_plugin_.is_open() && !cause_ && state_ != State::kLaunching) on_readable();
+  state_ = State::kEnded;
+  close_pipes();
+  if (listener_ != nullptr) listener_->on_instance_ended(*this, exit, std::move(cause_));
+}
+
+void PluginInstance::close_pipes() {
+  timer_.cancel();
+  midway_timer_.cancel();
+  boost::system::error_code ignored;
+  to_plugin_.close(ignored);
+  from_plugin_.close(ignored);
+  if (stdout_) stdout_->finish();
+  if (stderr_) stderr_->finish();
+}
+
+}  // namespace liongate::supervision

@@ -1,0 +1,55 @@
+#include "kernel/supervision/plugin_log.h"
+
+namespace liongate::supervision {
+namespace {
+
+// What a line costs besides its text; keeps a flood of empty lines bounded too.
+constexpr std::size_t kLineOverheadBytes = 128;
+
+std::size_t cost_of(const LogLine& line) { return line.text.size() + kLineOverheadBytes; }
+
+}  // namespace
+
+void PluginLog::add(std::string_view source, std::string_view level, std::string_view text,
+                    std::string_view execution_id) {
+  LogLine line{clock_.wall_ns(),
+               std::string(source),
+               std::string(level),
+               std::string(text.substr(0, limits::kPluginLogLineBytesMax)),
+               std::string(execution_id),
+               0};
+  bytes_ += cost_of(line);
+  while (bytes_ > limits::kPluginLogBytesMax && !lines_.empty()) {
+    bytes_ -= cost_of(lines_.front());
+    dropped_ += lines_.front().dropped_before + 1;
+    lines_.pop_front();
+    if (!lines_.empty()) {
+      lines_.front().dropped_before += dropped_;
+      dropped_ = 0;
+    }
+  }
+  line.dropped_before += dropped_;
+  dropped_ = 0;
+  lines_.push_back(std::move(line));
+  // A follower may unfollow itself while it is called.
+  for (auto next = followers_.begin(); next != followers_.end();) {
+    auto current = next++;
+    current->second(lines_.back());
+  }
+}
+
+std::uint64_t PluginLog::follow(std::function<void(const LogLine&)> follower) {
+  followers_[next_token_] = std::move(follower);
+  return next_token_++;
+}
+
+std::string PluginLog::tail(std::size_t bytes_max) const {
+  std::string text;
+  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+    if (text.size() + line->text.size() + 1 > bytes_max) break;
+    text = text.empty() ? line->text : line->text + "\n" + text;
+  }
+  return text;
+}
+
+}  // namespace liongate::supervision

@@ -1,0 +1,17 @@
+// What this host can give, found out by doing it in trial processes rather than by asking for version numbers.
+//
+// Ownership and thread: runs in a process forked from the launcher for this purpose; never returns.
+#pragma once
+
+#include "sandbox/id_maps.h"
+#include "sandbox/launch_protocol.h"
+
+namespace liongate::sandbox {
+
+// Tries every mechanism, sends the encoded HostReport to `socket` and ends.
+[[noreturn]] void answer_host_check(int socket, HostMode mode);
+
+// Tries every mechanism.
+HostReport check_host(HostMode mode);
+
+}  // namespace liongate::sandbox

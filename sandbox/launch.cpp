@@ -1,0 +1,167 @@
+#include "sandbox/launch.h"
+
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "kernel/base/limits.h"
+#include "sandbox/posture.h"
+
+namespace liongate::sandbox {
+namespace {
+
+Result<void> check_request(const LaunchRequest& request, std::size_t descriptors) {
+  if (request.descriptor_count != descriptors) {
+    return setup_error(Step::kCheckRequest, EINVAL, std::to_string(descriptors) + " descriptors");
+  }
+  if (request.arguments.empty()) return setup_error(Step::kCheckRequest, EINVAL, "arguments");
+  for (const std::string* path : {&request.executable, &request.working_directory}) {
+    if (path->empty() || path->front() != '/') return setup_error(Step::kCheckRequest, EINVAL, *path);
+  }
+  const auto has_null = [](const std::string& text) { return text.find('\0') != std::string::npos; };
+  for (const auto* list : {&request.arguments, &request.environment}) {
+    for (const std::string& text : *list) {
+      if (has_null(text)) return setup_error(Step::kCheckRequest, EINVAL, "a null byte in an argument");
+    }
+  }
+  if (has_null(request.executable) || has_null(request.working_directory)) {
+    return setup_error(Step::kCheckRequest, EINVAL, "a null byte in a path");
+  }
+  return {};
+}
+
+std::uint64_t microseconds(const timeval& time) {
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_usec);
+}
+
+}  // namespace
+
+Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descriptors, HostMode mode, HostIds ids) {
+  StepClock clock;
+  clock.begin(Step::kCheckRequest);
+  LG_TRY(check_request(request, descriptors.size()));
+  clock.begin(Step::kPinGrant);
+  LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, mode, ids));
+  clock.begin(Step::kCreateNamespaces);
+  SandboxPlan plan{std::move(request), mode, ids, std::move(pinned), std::move(descriptors)};
+  LG_ASSIGN(SandboxProcess process, start_sandbox(plan));
+  clock.end();
+  return Launch(std::move(plan), std::move(process), clock);
+}
+
+Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock)
+    : plan_(std::move(plan)),
+      process_(std::move(process)),
+      clock_(clock),
+      deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLaunchTimeoutMs)) {
+  // The sandbox has its own copies; ours would keep the plugin's pipes open after its end, and its secrets in memory.
+  plan_.descriptors.clear();
+  for (Grant& grant : plan_.pinned.grants) grant.tree.reset();
+  plan_.request.environment.clear();
+  plan_.request.files.clear();
+}
+
+std::optional<SteadyTime> Launch::deadline() const {
+  if (phase_ == Phase::kRunning || phase_ == Phase::kFailed) return std::nullopt;
+  return deadline_;
+}
+
+std::optional<Started> Launch::read_channel() {
+  std::optional<Started> news;
+  while (auto received = receive_record(channel())) {
+    const SetupRecord& record = received->record;
+    switch (record.kind) {
+      case RecordKind::kReadyToExecute:
+        phase_ = Phase::kReady;
+        ready_ = record;
+        program_pid_ = received->sender_pid;
+        break;
+      case RecordKind::kStepFailed:
+        phase_ = Phase::kFailed;
+        failure_ =
+            setup_failure(plan_.request.launch_id, setup_error(record.step, record.sys_errno, record.argument.data()));
+        break;
+      case RecordKind::kProgramStarted:
+        // pid 1 goes on after pid 2's exec or its end; only a set-up that came to its last step and did not fail ran.
+        if (phase_ != Phase::kReady) break;
+        phase_ = Phase::kRunning;
+        news = started();
+        break;
+      case RecordKind::kProgramEnded:
+        wait_status_ = record.wait_status;
+        break;
+    }
+  }
+  return news;
+}
+
+Started Launch::started() const {
+  Started started;
+  started.launch_id = plan_.request.launch_id;
+  started.pid = program_pid_;
+  started.posture = posture_of(plan_, ready_.active);
+  for (std::size_t index = 0; index < kStepCount; ++index) {
+    const std::uint32_t duration_us = clock_.durations_us()[index] + ready_.duration_us[index];
+    if (duration_us != 0) started.steps.push_back({std::string(words_of(static_cast<Step>(index))), duration_us});
+  }
+  return started;
+}
+
+void Launch::kill() {
+  kill_requested_ = true;
+  ::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0);
+}
+
+void Launch::expire() {
+  failure_ =
+      setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, "the set-up as a whole"));
+  phase_ = Phase::kFailed;
+  ::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0);
+}
+
+Exited Launch::finish() {
+  int reaper_status = 0;
+  rusage usage{};
+  pid_t reaped = 0;
+  do {
+    reaped = ::wait4(process_.pid, &reaper_status, __WALL, &usage);
+  } while (reaped < 0 && errno == EINTR);
+  LG_ASSERT(reaped == process_.pid);
+  Exited exited;
+  if (failure_) exited = *failure_;
+  exited.launch_id = plan_.request.launch_id;
+  exited.cpu_time_us = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+  exited.memory_peak_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  if (!failure_) describe_end(exited, reaper_status);
+  return exited;
+}
+
+void Launch::describe_end(Exited& exited, int reaper_status) const {
+  // Without word from the reaper it was killed, and the program with it, or it never came to run one.
+  const bool unexpected = !wait_status_ && !kill_requested_ && phase_ != Phase::kRunning;
+  if (unexpected) {
+    const int sys_errno = WIFSIGNALED(reaper_status) ? EINTR : EIO;
+    const auto words = WIFSIGNALED(reaper_status) ? "killed by signal " + std::to_string(WTERMSIG(reaper_status))
+                                                  : "ended with " + std::to_string(WEXITSTATUS(reaper_status));
+    const std::uint64_t cpu_time_us = exited.cpu_time_us;
+    const std::uint64_t memory_peak_bytes = exited.memory_peak_bytes;
+    exited = setup_failure(plan_.request.launch_id, setup_error(Step::kForkProgram, sys_errno, words));
+    exited.cpu_time_us = cpu_time_us;
+    exited.memory_peak_bytes = memory_peak_bytes;
+    return;
+  }
+  const int status = wait_status_.value_or(SIGKILL);
+  if (WIFEXITED(status)) {
+    exited.kind = EndKind::kExited;
+    exited.exit_code = WEXITSTATUS(status);
+  } else {
+    exited.kind = EndKind::kSignalled;
+    exited.signal = WTERMSIG(status);
+  }
+}
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,63 @@
+// One launch, from request to end: what the launcher knows of a sandbox and how its end is told.
+//
+// Order of events: begin; then at most one Started (read_channel); then the pidfd becomes readable and finish makes the
+// one Exited. A launch that cannot begin has no process and is an Error at once.
+//
+// Ownership and thread: owned by the launcher's loop, one thread. Owns the sandbox's pidfd and channel.
+#pragma once
+
+#include <chrono>
+#include <optional>
+
+#include "sandbox/launch_protocol.h"
+#include "sandbox/sandbox_plan.h"
+#include "sandbox/sandbox_process.h"
+#include "sandbox/setup_channel.h"
+
+namespace liongate::sandbox {
+
+using SteadyTime = std::chrono::steady_clock::time_point;
+
+class Launch {
+ public:
+  // Errors are setup errors.
+  static Result<Launch> begin(LaunchRequest request, std::vector<UniqueFd> descriptors, HostMode mode, HostIds ids);
+
+  int pidfd() const { return process_.pidfd.get(); }
+  int channel() const { return process_.channel.get(); }
+  HostIds ids() const { return plan_.ids; }
+
+  // Nothing once the program runs or has failed to.
+  std::optional<SteadyTime> deadline() const;
+
+  // Takes what the sandbox said since; the Started report when the program began to run.
+  std::optional<Started> read_channel();
+
+  void kill();
+
+  // The set-up took too long: kills the sandbox, whose end is then told as that.
+  void expire();
+
+  // Reaps pid 1, whose pidfd is readable. Call once.
+  Exited finish();
+
+ private:
+  enum class Phase { kSettingUp, kReady, kRunning, kFailed };
+
+  Launch(SandboxPlan plan, SandboxProcess process, StepClock clock);
+  Started started() const;
+  void describe_end(Exited& exited, int reaper_status) const;
+
+  SandboxPlan plan_;  // its descriptors and grants are given up once the sandbox has its copies
+  SandboxProcess process_;
+  StepClock clock_;
+  SteadyTime deadline_;
+  Phase phase_ = Phase::kSettingUp;
+  SetupRecord ready_{};
+  pid_t program_pid_ = -1;
+  std::optional<int> wait_status_;
+  std::optional<Exited> failure_;
+  bool kill_requested_ = false;
+};
+
+}  // namespace liongate::sandbox

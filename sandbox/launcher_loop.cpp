@@ -1,0 +1,270 @@
+#include "sandbox/launcher_loop.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <csignal>
+
+#include "kernel/base/limits.h"
+#include "kernel/base/sys.h"
+#include "sandbox/host_check.h"
+#include "sandbox/seccomp_filter.h"
+
+namespace liongate::sandbox {
+namespace {
+
+constexpr int kEventsAtOnce = 64;
+constexpr unsigned kSourceBits = 3;
+constexpr std::uint64_t kSourceMask = (1U << kSourceBits) - 1;
+constexpr int kHostCheckTimeoutMs = 5'000;
+
+Error failed(std::string_view call) {
+  return make_errno_error(Reason::kInternal, call, errno);
+}
+
+// Opens without waiting (a FIFO has no other end yet) and without following a link in the last place.
+Opened open_for_daemon(const OpenRequest& request, UniqueFd& fd) {
+  Opened opened{request.request_id, 0};
+  const int kind_flag = request.kind == OpenKind::kFolder ? O_DIRECTORY : O_NONBLOCK;
+  auto file = sys::open(request.path, O_RDONLY | O_NOFOLLOW | O_NOCTTY | kind_flag);
+  struct stat info {};
+  if (request.path.find('\0') != std::string::npos) {
+    opened.open_errno = EINVAL;
+  } else if (!file) {
+    opened.open_errno = file.error().sys_errno;
+  } else if (request.kind == OpenKind::kFile && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) {
+    opened.open_errno = S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP;
+  } else {
+    fd = std::move(*file);
+  }
+  return opened;
+}
+
+}  // namespace
+
+LauncherLoop::LauncherLoop(int control_socket, int files_socket, HostMode mode, UidRange uids)
+    : mode_(mode), uids_(uids), control_(control_socket), files_(files_socket) {}
+
+Result<void> LauncherLoop::run() {
+  LG_TRY(prepare());
+  std::array<epoll_event, kEventsAtOnce> events{};
+  while (!daemon_gone_) {
+    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, wait_ms());
+    if (count < 0 && errno != EINTR) return failed("epoll_wait");
+    for (int index = 0; index < count; ++index) {
+      const epoll_event& event = events[static_cast<std::size_t>(index)];
+      LG_TRY(handle(event.events, static_cast<Source>(event.data.u64 & kSourceMask), event.data.u64 >> kSourceBits));
+    }
+    expire_late_ones();
+    LG_TRY(rearm_queues());
+  }
+  return {};
+}
+
+Result<void> LauncherLoop::prepare() {
+  // Compiled before the first launch, and shared by every sandbox's copy of this process.
+  for (const Grantable process : {Grantable::kWithheld, Grantable::kGranted}) {
+    for (const Grantable jit : {Grantable::kWithheld, Grantable::kGranted}) filter_for({process, jit});
+  }
+  epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
+  if (!epoll_.valid()) return failed("epoll_create1");
+  LG_TRY(sys::set_nonblocking(control_.socket()));
+  LG_TRY(sys::set_nonblocking(files_.socket()));
+  LG_TRY(watch(control_.socket(), EPOLLIN, Source::kControl, 0));
+  return watch(files_.socket(), EPOLLIN, Source::kFiles, 0);
+}
+
+Result<void> LauncherLoop::watch(int fd, std::uint32_t events, Source source, std::uint64_t key) {
+  epoll_event event{};
+  event.events = events;
+  event.data.u64 = (key << kSourceBits) | static_cast<std::uint64_t>(source);
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0) return {};
+  if (errno == EEXIST && ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) == 0) return {};
+  return failed("epoll_ctl");
+}
+
+void LauncherLoop::unwatch(int fd) {
+  ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
+}
+
+Result<void> LauncherLoop::handle(std::uint32_t events, Source source, std::uint64_t key) {
+  switch (source) {
+    case Source::kControl:
+    case Source::kFiles: {
+      ReportQueue& queue = source == Source::kControl ? control_ : files_;
+      if ((events & EPOLLOUT) != 0) LG_TRY(queue.flush());
+      return (events & (EPOLLIN | EPOLLHUP | EPOLLERR)) != 0 ? read_requests(queue.socket()) : Result<void>();
+    }
+    case Source::kChannel:
+      return read_channel(key);
+    case Source::kEnd:
+      return finish_launch(key);
+    case Source::kHostCheck:
+      return finish_host_check();
+  }
+  return {};
+}
+
+Result<void> LauncherLoop::read_requests(int socket) {
+  // One packet a turn: the ends of sandboxes are not kept waiting by a daemon with much to ask.
+  auto packet = receive_packet(socket);
+  if (packet) return handle_request(std::move(*packet), socket);
+  if (packet.error().sys_errno == EAGAIN) return {};
+  if (packet.error().sys_errno == EPIPE) {
+    if (socket == control_.socket()) daemon_gone_ = true;
+    unwatch(socket);
+    return {};
+  }
+  return std::move(packet).error();
+}
+
+Result<void> LauncherLoop::handle_request(Packet packet, int socket) {
+  LG_ASSIGN(Request request, decode_request(packet.bytes));
+  const bool is_open = std::holds_alternative<OpenRequest>(request);
+  if (is_open != (socket == files_.socket())) {
+    return make_error(Reason::kInvalidArgument, "a request on the wrong socket");
+  }
+  if (auto* launch = std::get_if<LaunchRequest>(&request)) {
+    return handle_launch(std::move(*launch), std::move(packet.descriptors));
+  }
+  if (const auto* kill = std::get_if<KillRequest>(&request)) {
+    if (const auto found = launches_.find(kill->launch_id); found != launches_.end()) found->second.kill();
+    return {};
+  }
+  if (const auto* open = std::get_if<OpenRequest>(&request)) return handle_open(*open);
+  return begin_host_check();
+}
+
+Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<UniqueFd> descriptors) {
+  const std::uint64_t launch_id = request.launch_id;
+  // The upper bits carry the source of an event; an id is never reused, so a second one is a broken daemon.
+  if (launch_id > (~std::uint64_t{0} >> kSourceBits) || launches_.contains(launch_id)) {
+    return make_error(Reason::kInvalidArgument, "launch id " + std::to_string(launch_id) + " cannot be used");
+  }
+  const std::optional<HostIds> ids = launches_.size() < kLaunchesMax ? take_ids() : std::nullopt;
+  if (!ids) {
+    return control_.send(setup_failure(launch_id, setup_error(Step::kCheckRequest, EAGAIN, "too many sandboxes")));
+  }
+  auto launch = Launch::begin(std::move(request), std::move(descriptors), mode_, *ids);
+  if (!launch) {
+    give_back(*ids);
+    return control_.send(setup_failure(launch_id, launch.error()));
+  }
+  const auto [entry, inserted] = launches_.emplace(launch_id, std::move(*launch));
+  LG_TRY(watch(entry->second.channel(), EPOLLIN, Source::kChannel, launch_id));
+  return watch(entry->second.pidfd(), EPOLLIN, Source::kEnd, launch_id);
+}
+
+Result<void> LauncherLoop::handle_open(const OpenRequest& request) {
+  UniqueFd fd;
+  const Opened opened = open_for_daemon(request, fd);
+  std::vector<UniqueFd> descriptors;
+  if (fd.valid()) descriptors.push_back(std::move(fd));
+  return files_.send(opened, std::move(descriptors));
+}
+
+Result<void> LauncherLoop::read_channel(std::uint64_t launch_id) {
+  const auto found = launches_.find(launch_id);
+  if (found == launches_.end()) return {};
+  Launch& launch = found->second;
+  if (const auto started = launch.read_channel()) LG_TRY(control_.send(*started));
+  // Its other end closes with pid 1, whose pidfd speaks next; until then a closed channel would wake us for nothing.
+  char byte = 0;
+  if (::recv(launch.channel(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0) unwatch(launch.channel());
+  return {};
+}
+
+Result<void> LauncherLoop::finish_launch(std::uint64_t launch_id) {
+  const auto found = launches_.find(launch_id);
+  if (found == launches_.end()) return {};
+  LG_TRY(read_channel(launch_id));
+  const Exited exited = found->second.finish();
+  give_back(found->second.ids());
+  launches_.erase(found);
+  return control_.send(exited);
+}
+
+Result<void> LauncherLoop::begin_host_check() {
+  if (host_check_) return {};  // the one under way answers both
+  LG_ASSIGN(auto ends, packet_socket_pair());
+  const pid_t pid = ::fork();
+  if (pid < 0) return failed("fork");
+  if (pid == 0) answer_host_check(ends.second.get(), mode_);
+  host_check_ = HostCheck{pid, std::move(ends.first),
+                          std::chrono::steady_clock::now() + std::chrono::milliseconds(kHostCheckTimeoutMs)};
+  return watch(host_check_->answer.get(), EPOLLIN, Source::kHostCheck, 0);
+}
+
+Result<void> LauncherLoop::finish_host_check() {
+  if (!host_check_) return {};
+  auto packet = receive_packet(host_check_->answer.get());
+  HostReport report;
+  report.rootless = mode_ == HostMode::kRootless;
+  report.mechanisms = {
+      {"host check", false, true, "the trial process ended without an answer", "see the kernel's log"}};
+  if (packet) {
+    if (auto decoded = decode_report(packet->bytes); decoded && std::holds_alternative<HostReport>(*decoded)) {
+      report = std::get<HostReport>(std::move(*decoded));
+    }
+  }
+  ::kill(host_check_->pid, SIGKILL);
+  ::waitpid(host_check_->pid, nullptr, 0);
+  host_check_.reset();
+  return control_.send(report);
+}
+
+Result<void> LauncherLoop::rearm_queues() {
+  if (daemon_gone_) return {};
+  const auto events = [](const ReportQueue& queue) { return queue.waiting() ? EPOLLIN | EPOLLOUT : EPOLLIN; };
+  for (const auto& [queue, source] : {std::pair{&control_, Source::kControl}, std::pair{&files_, Source::kFiles}}) {
+    epoll_event event{};
+    event.events = static_cast<std::uint32_t>(events(*queue));
+    event.data.u64 = static_cast<std::uint64_t>(source);
+    ::epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, queue->socket(), &event);  // a closed files socket is watched no more
+  }
+  return {};
+}
+
+int LauncherLoop::wait_ms() const {
+  std::optional<SteadyTime> nearest;
+  const auto consider = [&nearest](SteadyTime deadline) {
+    nearest = nearest ? std::min(*nearest, deadline) : deadline;
+  };
+  for (const auto& [id, launch] : launches_) {
+    if (const auto deadline = launch.deadline()) consider(*deadline);
+  }
+  if (host_check_) consider(host_check_->deadline);
+  if (!nearest) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*nearest - std::chrono::steady_clock::now()).count();
+  return static_cast<int>(std::max<std::int64_t>(left, 0));
+}
+
+void LauncherLoop::expire_late_ones() {
+  const SteadyTime now = std::chrono::steady_clock::now();
+  for (auto& [id, launch] : launches_) {
+    const auto deadline = launch.deadline();
+    if (deadline && *deadline <= now) launch.expire();
+  }
+  // Its socket closes with it, and that is its answer.
+  if (host_check_ && host_check_->deadline <= now) ::kill(host_check_->pid, SIGKILL);
+}
+
+std::optional<HostIds> LauncherLoop::take_ids() {
+  if (mode_ == HostMode::kRootless) return HostIds{::geteuid(), ::getegid()};
+  const auto uid = uids_.take();
+  if (!uid) return std::nullopt;
+  return HostIds{*uid, *uid};
+}
+
+void LauncherLoop::give_back(HostIds ids) {
+  if (mode_ == HostMode::kRootful) uids_.give_back(ids.uid);
+}
+
+}  // namespace liongate::sandbox

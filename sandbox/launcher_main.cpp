@@ -1,0 +1,99 @@
+// liongate-launcher: the only program of Liongate that creates sandboxes, and the only one that keeps privileges.
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <string_view>
+
+#include "sandbox/launcher_descriptors.h"
+#include "sandbox/launcher_loop.h"
+#include "sandbox/privileges.h"
+
+namespace {
+
+using namespace liongate;
+using namespace liongate::sandbox;
+
+constexpr const char* kUsage =
+    "usage: liongate-launcher [--plugin-uids FIRST-LAST]\n"
+    "Started by liongated, with its control socket as descriptor 3 and its files socket as descriptor 4.\n";
+
+[[noreturn]] void refuse(const char* what) {
+  std::fprintf(stderr, "liongate-launcher: %s\n%s", what, kUsage);
+  std::exit(static_cast<int>(ExitCode::kUsage));
+}
+
+UidRange read_arguments(int count, char** arguments) {
+  UidRange uids;
+  for (int index = 1; index < count; ++index) {
+    const std::string_view argument = arguments[index];
+    if (argument == "--help") {
+      std::fputs(kUsage, stdout);
+      std::exit(static_cast<int>(ExitCode::kDone));
+    }
+    if (argument != "--plugin-uids" || index + 1 == count) refuse("unknown argument");
+    const auto range = parse_uid_range(arguments[++index]);
+    if (!range) refuse("--plugin-uids wants FIRST-LAST");
+    uids = *range;
+  }
+  return uids;
+}
+
+bool is_socket(int fd) {
+  struct stat info {};
+  return ::fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// Not to outlive the daemon, whatever becomes of it; the daemon's end closes the control socket as well.
+void die_with_daemon() {
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+// A terminal's Ctrl-C and a service manager's SIGTERM are for the daemon, which stops its plugins in order and then us.
+void leave_signals_to_daemon() {
+  ::setsid();
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGPIPE, SIGTSTP}) ::signal(signal, SIG_IGN);
+}
+
+void close_other_descriptors() {
+  ::syscall(SYS_close_range, kLauncherFilesFd + 1, ~0U, 0);
+}
+
+void raise_descriptor_limit() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  limit.rlim_cur = limit.rlim_max;
+  ::setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+// Mounts and namespaces, the plugins' ids, files that only root may read, ends of other users' processes.
+bool keep_needed_privileges() {
+  return keep_only({CAP_SYS_ADMIN, CAP_SETUID, CAP_SETGID, CAP_SETFCAP, CAP_DAC_READ_SEARCH, CAP_KILL}) &&
+         set_no_new_privileges();
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+  const UidRange uids = read_arguments(count, arguments);
+  if (!is_socket(kLauncherControlFd) || !is_socket(kLauncherFilesFd)) refuse("descriptors 3 and 4 are not sockets");
+  die_with_daemon();
+  leave_signals_to_daemon();
+  close_other_descriptors();
+  raise_descriptor_limit();
+  const HostMode mode = detect_host_mode();
+  if (!keep_needed_privileges()) refuse("cannot reduce privileges");
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, mode, uids);
+  if (const auto ended = loop.run(); !ended) {
+    std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
+    return static_cast<int>(ExitCode::kFailure);
+  }
+  return static_cast<int>(ExitCode::kDone);
+}

@@ -1,0 +1,89 @@
+#include "sandbox/posture.h"
+
+#include "sandbox/rlimits.h"
+#include "sandbox/root_builder.h"
+#include "sandbox/setup_channel.h"
+
+namespace liongate::sandbox {
+namespace {
+
+constexpr const char* kActive = "active";
+constexpr const char* kAbsent = "absent";
+constexpr const char* kNotApplicable = "not_applicable";
+
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ", ") + name;
+  return text;
+}
+
+Mechanism user_of(const SandboxPlan& plan) {
+  if (plan.mode == HostMode::kRootful) {
+    return {"own host user", kActive, "uid " + std::to_string(plan.ids.uid) + " outside, 1000 inside, no groups"};
+  }
+  return {"own host user", kAbsent, "rootless: the daemon's user and its supplementary groups outside, 1000 inside"};
+}
+
+Mechanism translation_of(const PinnedGrants& pinned) {
+  if (!pinned.untranslated.empty()) {
+    return {"idmapped grants", kAbsent, "plain mount, its file system cannot: " + joined(pinned.untranslated)};
+  }
+  if (pinned.translated.empty()) return {"idmapped grants", kNotApplicable, "no grant needs one"};
+  return {"idmapped grants", kActive, joined(pinned.translated)};
+}
+
+Mechanism memory_of(const LaunchRequest& request) {
+  const std::uint64_t asked = request.limits.memory_bytes_max;
+  if (asked == 0) {
+    return {"memory limit", kActive,
+            "each process: " + std::to_string(kDataBytesMaxDefault) + " bytes of private data (default)"};
+  }
+  const char* what =
+      request.allow_jit ? " bytes of private data (jit reserves address space)" : " bytes of address space";
+  return {"memory limit", kActive, "each process: " + std::to_string(asked) + what};
+}
+
+Mechanism filter_of(const LaunchRequest& request) {
+  std::string detail = "allow list of x86-64 calls";
+  if (request.allow_processes) detail += ", with process";
+  if (request.allow_jit) detail += ", with jit";
+  return {"system call filter", kActive, detail};
+}
+
+}  // namespace
+
+std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active) {
+  const auto gained = [active](Gained bit, std::string name, std::string with, std::string without) {
+    const bool is_active = (active & static_cast<std::uint32_t>(bit)) != 0;
+    return Mechanism{std::move(name), is_active ? kActive : kAbsent, is_active ? std::move(with) : std::move(without)};
+  };
+  Mechanism write_execute =
+      gained(Gained::kDenyWriteExecute, "deny write-execute", "kernel and filter", "filter only: needs Linux 6.3");
+  if (plan.request.allow_jit) write_execute = {"deny write-execute", kNotApplicable, "permission jit"};
+  return {
+      {"user namespace", kActive, "no further ones can be made"},
+      user_of(plan),
+      {"mount namespace", kActive, "read-only root of " + std::to_string(plan.pinned.grants.size()) + " grants"},
+      {"pid namespace", kActive, "pid 1 reaps; its end kills all"},
+      {"network namespace", kActive, "empty: not even loopback"},
+      {"ipc namespace", kActive, ""},
+      {"uts namespace", kActive, "host name " + plan.request.name},
+      {"cgroup namespace", kActive, ""},
+      translation_of(plan.pinned),
+      gained(Gained::kProcHidden, "hidden processes", "/proc hides what cannot be traced",
+             "the kernel refused hidepid"),
+      gained(Gained::kProcPidsOnly, "process-only /proc", "no kernel settings in /proc", "needs Linux 5.8"),
+      gained(Gained::kPrivateSettings, "namespace limits", "no namespaces, few inotify watches", "no such settings"),
+      gained(Gained::kSessionKeyring, "session keyring", "new and empty", "the kernel has no keyrings"),
+      {"capabilities", kActive, "none, bounding and ambient sets empty"},
+      {"no new privileges", kActive, ""},
+      filter_of(plan.request),
+      std::move(write_execute),
+      {"resource limits", kActive, "rlimits"},
+      memory_of(plan.request),
+      {"landlock", kAbsent, "not built in yet"},
+      {"cgroup limits", kAbsent, "not built in yet"},
+  };
+}
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,16 @@
+// What confines one running sandbox, as people read it: one line a mechanism.
+//
+// Ownership and thread: pure function over plain values.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sandbox/sandbox_plan.h"
+
+namespace liongate::sandbox {
+
+// `active` are the bits of Gained that the sandbox reported.
+std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active);
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,65 @@
+#include "sandbox/privileges.h"
+
+#include <linux/capability.h>
+#include <linux/securebits.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+namespace liongate::sandbox {
+namespace {
+
+struct CapabilitySets {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3]{};
+
+  bool read() { return ::syscall(SYS_capget, &header, data) == 0; }
+  bool write() { return ::syscall(SYS_capset, &header, data) == 0; }
+};
+
+constexpr std::uint32_t bit_of(int capability) {
+  return 1U << (static_cast<unsigned>(capability) % 32U);
+}
+constexpr std::size_t word_of(int capability) {
+  return static_cast<std::size_t>(capability) / 32U;
+}
+
+}  // namespace
+
+bool has_capability(int capability) {
+  CapabilitySets sets;
+  return sets.read() && (sets.data[word_of(capability)].effective & bit_of(capability)) != 0;
+}
+
+bool drop_all_capabilities() {
+  // The bounding set ends where the kernel's last capability ends: the first unknown number is EINVAL.
+  for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0) >= 0; ++capability) {
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0) return false;
+  }
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return false;
+  constexpr unsigned long kLocked = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED | SECBIT_NO_SETUID_FIXUP |
+                                    SECBIT_NO_SETUID_FIXUP_LOCKED | SECBIT_KEEP_CAPS_LOCKED |
+                                    SECBIT_NO_CAP_AMBIENT_RAISE | SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED;
+  if (::prctl(PR_SET_SECUREBITS, kLocked, 0, 0, 0) != 0) return false;
+  CapabilitySets none;
+  return none.write();
+}
+
+bool keep_only(std::initializer_list<int> capabilities) {
+  CapabilitySets sets;
+  if (!sets.read()) return false;
+  CapabilitySets kept;
+  for (const int capability : capabilities) {
+    kept.data[word_of(capability)].permitted |= sets.data[word_of(capability)].permitted & bit_of(capability);
+  }
+  for (auto& word : kept.data) word.effective = word.permitted;
+  return kept.write();
+}
+
+bool set_no_new_privileges() {
+  return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
+}
+
+}  // namespace liongate::sandbox

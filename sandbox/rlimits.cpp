@@ -1,0 +1,45 @@
+#include "sandbox/rlimits.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+
+namespace liongate::sandbox {
+namespace {
+
+bool set_limit(__rlimit_resource resource, std::uint64_t value) {
+  rlimit current{};
+  if (::getrlimit(resource, &current) != 0) return false;
+  const rlim_t lowered = std::min<rlim_t>(value, current.rlim_max);
+  const rlimit wanted{lowered, lowered};
+  return ::setrlimit(resource, &wanted) == 0;
+}
+
+template <typename T>
+T or_default(T value, T otherwise) {
+  return value != 0 ? value : otherwise;
+}
+
+// A program that makes code reserves far more address space than it uses: only what it can write is counted then.
+bool set_memory_limits(const LaunchRequest& request) {
+  const std::uint64_t asked = request.limits.memory_bytes_max;
+  if (!set_limit(RLIMIT_DATA, or_default(asked, kDataBytesMaxDefault))) return false;
+  return asked == 0 || request.allow_jit || set_limit(RLIMIT_AS, asked);
+}
+
+}  // namespace
+
+bool set_resource_limits(const LaunchRequest& request) {
+  const ResourceLimits& limits = request.limits;
+  if (limits.cpu_time_s_max != 0 && !set_limit(RLIMIT_CPU, limits.cpu_time_s_max)) return false;
+  // pid 1 counts as one of the user's processes, and is ours.
+  const std::uint64_t processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
+  return set_memory_limits(request) && set_limit(RLIMIT_NPROC, processes_max) &&
+         set_limit(RLIMIT_NOFILE, or_default(limits.open_files_max, kOpenFilesMaxDefault)) &&
+         set_limit(RLIMIT_FSIZE, or_default(limits.file_size_bytes_max, kFileSizeBytesMaxDefault)) &&
+         set_limit(RLIMIT_STACK, kStackBytesMax) && set_limit(RLIMIT_MEMLOCK, kLockedBytesMax) &&
+         set_limit(RLIMIT_SIGPENDING, kPendingSignalsMax) && set_limit(RLIMIT_CORE, kCoreBytesMax) &&
+         set_limit(RLIMIT_MSGQUEUE, 0) && set_limit(RLIMIT_RTPRIO, 0) && set_limit(RLIMIT_NICE, 0);
+}
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,203 @@
+#include "sandbox/root_builder.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <vector>
+
+#include "sandbox/mount_targets.h"
+
+namespace liongate::sandbox {
+namespace {
+
+// Every host has /proc, and no grant is looked up by path any more when the new root is put over it.
+constexpr const char* kStagingPath = "/proc";
+constexpr unsigned long kTmpfsFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+constexpr unsigned long kProcFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
+constexpr std::array<const char*, 5> kDevices{"null", "zero", "full", "random", "urandom"};
+
+struct Device {
+  std::string path;
+  UniqueFd tree;
+};
+
+std::string tmpfs_options(std::uint64_t bytes, std::uint64_t inodes, const char* mode) {
+  return "size=" + std::to_string(bytes) + ",nr_inodes=" + std::to_string(inodes) + ",mode=" + mode;
+}
+
+// Attaches a detached mount at a place that was opened without following links.
+bool attach(int tree_fd, int place_fd) {
+  return ::move_mount(tree_fd, "", place_fd, "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH) == 0;
+}
+
+// Rootless: walks to each grant again, now in this mount namespace, and refuses anything but the file that was pinned.
+void clone_grants(std::vector<Grant>& grants, SetupReporter& reporter) {
+  reporter.begin(Step::kCompareGrant);
+  for (Grant& grant : grants) {
+    const UniqueFd again(open_pinned(grant.source));
+    reporter.require(again.valid(), grant.source);
+    struct stat info {};
+    reporter.require(::fstat(again.get(), &info) == 0, grant.source);
+    if (info.st_dev != grant.device || info.st_ino != grant.inode) reporter.fail(ESTALE, grant.source);
+    grant.tree.reset(clone_tree(again.get()));
+    reporter.require(grant.tree.valid() && seal_tree(grant.tree.get(), grant.mount_attributes), grant.source);
+  }
+}
+
+std::vector<Device> clone_devices(SetupReporter& reporter) {
+  reporter.begin(Step::kDevices);
+  std::vector<Device> devices;
+  for (const char* name : kDevices) {
+    Device device{std::string("/dev/") + name, {}};
+    const UniqueFd host(open_pinned(device.path));
+    reporter.require(host.valid(), device.path);
+    device.tree.reset(clone_tree(host.get()));
+    // Read-only spares the node's mode and times; reading and writing the device itself is not touched by it.
+    constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
+    reporter.require(device.tree.valid() && seal_tree(device.tree.get(), kAttributes), device.path);
+    devices.push_back(std::move(device));
+  }
+  return devices;
+}
+
+UniqueFd mount_new_root(SetupReporter& reporter) {
+  reporter.begin(Step::kNewRoot);
+  const std::string options = tmpfs_options(kRootBytesMax, kRootInodesMax, "0755");
+  reporter.require(::mount("tmpfs", kStagingPath, "tmpfs", kTmpfsFlags, options.c_str()) == 0, kStagingPath);
+  UniqueFd root(::open(kStagingPath, O_PATH | O_DIRECTORY | O_CLOEXEC));
+  reporter.require(root.valid() && ::fchdir(root.get()) == 0, kStagingPath);
+  return root;
+}
+
+// Paths of the fresh root are used relative to it: it is the working folder, and nothing but our own folders is there.
+void mount_temporary_folders(MountTargets& targets, std::uint64_t bytes_max, SetupReporter& reporter) {
+  reporter.begin(Step::kTemporaryFolders);
+  const std::string options = tmpfs_options(bytes_max, kTmpInodesMax, "1777");
+  for (const char* folder : {"/tmp", "/dev/shm"}) {
+    reporter.require(targets.folder(folder).valid(), folder);
+    reporter.require(::mount("tmpfs", folder + 1, "tmpfs", kTmpfsFlags, options.c_str()) == 0, folder);
+    const UniqueFd mounted = targets.folder(folder);
+    reporter.require(mounted.valid() && targets.own(mounted.get()), folder);
+  }
+}
+
+void attach_devices(MountTargets& targets, const std::vector<Device>& devices, SetupReporter& reporter) {
+  reporter.begin(Step::kDevices);
+  for (const Device& device : devices) {
+    const UniqueFd place = targets.mount_point(device.path, GrantKind::kFile);
+    reporter.require(place.valid() && attach(device.tree.get(), place.get()), device.path);
+  }
+  constexpr std::array<std::array<const char*, 2>, 4> kLinks{{{"/proc/self/fd", "dev/fd"},
+                                                              {"/proc/self/fd/0", "dev/stdin"},
+                                                              {"/proc/self/fd/1", "dev/stdout"},
+                                                              {"/proc/self/fd/2", "dev/stderr"}}};
+  for (const auto& [target, path] : kLinks) reporter.require(::symlink(target, path) == 0, path);
+}
+
+void attach_grants(MountTargets& targets, const std::vector<Grant>& grants, SetupReporter& reporter) {
+  for (const Grant& grant : grants) {
+    reporter.begin(Step::kMountPoint);
+    const UniqueFd place = targets.mount_point(grant.target, grant.kind);
+    reporter.require(place.valid(), grant.target);
+    reporter.begin(Step::kBind);
+    reporter.require(attach(grant.tree.get(), place.get()), grant.source);
+  }
+}
+
+void make_links(MountTargets& targets, const std::vector<SymbolicLink>& links, SetupReporter& reporter) {
+  reporter.begin(Step::kLink);
+  for (const SymbolicLink& link : links) {
+    std::string name;
+    const UniqueFd folder = targets.folder_of(link.link_path, name);
+    reporter.require(folder.valid() && ::symlinkat(link.target.c_str(), folder.get(), name.c_str()) == 0,
+                     link.link_path);
+  }
+}
+
+void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFile>& files, SetupReporter& reporter) {
+  reporter.begin(Step::kSyntheticFile);
+  for (const SyntheticFile& file : files) {
+    std::string name;
+    const UniqueFd folder = targets.folder_of(file.path, name);
+    reporter.require(folder.valid(), file.path);
+    const UniqueFd made(::openat(folder.get(), name.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444));
+    reporter.require(made.valid(), file.path);
+    const ssize_t written = ::write(made.get(), file.contents.data(), file.contents.size());
+    reporter.require(written == static_cast<ssize_t>(file.contents.size()), file.path);
+  }
+}
+
+// Limits that live in the namespaces themselves. They bind even where no cgroup does, and are lowered before the plugin
+// exists; where a kernel has no such file the plugin's filter is what remains.
+void lower_namespace_limits(SetupReporter& reporter) {
+  reporter.begin(Step::kPrivateSettings);
+  if (::mkdir("proc", 0555) != 0 || ::mount("proc", "proc", "proc", kTmpfsFlags, nullptr) != 0) return;
+  struct Setting {
+    const char* path;
+    std::string_view value;
+  };
+  constexpr std::array<Setting, 4> kSettings{{{"proc/sys/user/max_user_namespaces", "0"},
+                                              {"proc/sys/user/max_mnt_namespaces", "0"},
+                                              {"proc/sys/user/max_inotify_instances", "16"},
+                                              {"proc/sys/user/max_inotify_watches", "1024"}}};
+  bool all_set = true;
+  for (const Setting& setting : kSettings) {
+    const UniqueFd fd(::open(setting.path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+    all_set = fd.valid() && ::write(fd.get(), setting.value.data(), setting.value.size()) > 0 && all_set;
+  }
+  if (all_set) reporter.gained(Gained::kPrivateSettings);
+  reporter.require(::umount2("proc", MNT_DETACH) == 0, "/proc");
+}
+
+// Kernels before 5.8 know fewer options; less is asked for until one set is taken, and the posture says which.
+void mount_proc(SetupReporter& reporter) {
+  reporter.begin(Step::kMountProc);
+  reporter.require(::mkdir("proc", 0555) == 0 || errno == EEXIST, "/proc");
+  if (::mount("proc", "proc", "proc", kProcFlags, "subset=pid,hidepid=ptraceable") == 0) {
+    reporter.gained(Gained::kProcPidsOnly);
+    reporter.gained(Gained::kProcHidden);
+  } else if (::mount("proc", "proc", "proc", kProcFlags, "hidepid=2") == 0) {
+    reporter.gained(Gained::kProcHidden);
+  } else {
+    reporter.require(::mount("proc", "proc", "proc", kProcFlags, nullptr) == 0, "/proc");
+  }
+}
+
+void change_root(SetupReporter& reporter) {
+  reporter.begin(Step::kPivotRoot);
+  // The old root ends up on top of the new one and is detached from there: no folder for it is ever needed.
+  reporter.require(::syscall(SYS_pivot_root, ".", ".") == 0, "/");
+  reporter.require(::umount2(".", MNT_DETACH) == 0, "/");
+  reporter.require(::chdir("/") == 0, "/");
+  mount_attr read_only{};
+  read_only.attr_set = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  reporter.require(::mount_setattr(AT_FDCWD, "/", 0, &read_only, sizeof read_only) == 0, "/");
+}
+
+}  // namespace
+
+void build_root(SandboxPlan& plan, SetupReporter& reporter) {
+  ::umask(0);  // the modes below are meant as written
+  if (plan.mode == HostMode::kRootless) clone_grants(plan.pinned.grants, reporter);
+  const std::vector<Device> devices = clone_devices(reporter);
+  const UniqueFd root = mount_new_root(reporter);
+  MountTargets targets(root.get());
+  reporter.require(targets.own(root.get()), "/");
+  const std::uint64_t tmp_bytes_max = plan.request.limits.tmp_bytes_max;
+  // The temporary folders come first: a grant may lie within /tmp.
+  mount_temporary_folders(targets, tmp_bytes_max != 0 ? tmp_bytes_max : kTmpBytesMaxDefault, reporter);
+  attach_devices(targets, devices, reporter);
+  attach_grants(targets, plan.pinned.grants, reporter);
+  make_links(targets, plan.request.links, reporter);
+  write_synthetic_files(targets, plan.request.files, reporter);
+  lower_namespace_limits(reporter);
+  mount_proc(reporter);
+  change_root(reporter);
+}
+
+}  // namespace liongate::sandbox

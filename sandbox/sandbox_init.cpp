@@ -1,0 +1,119 @@
+#include "sandbox/sandbox_init.h"
+
+#include <grp.h>
+#include <linux/keyctl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <vector>
+
+#include "sandbox/program_start.h"
+#include "sandbox/reaper.h"
+#include "sandbox/root_builder.h"
+#include "sandbox/setup_channel.h"
+
+namespace liongate::sandbox {
+namespace {
+
+void die_with_launcher(SetupReporter& reporter) {
+  reporter.require(::prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "parent death signal");
+}
+
+// The launcher's own descriptors, those of other sandboxes among them, are no business of this one.
+void close_what_is_not_ours(const SandboxPlan& plan, SetupReporter& reporter) {
+  std::vector<int> kept{reporter.socket()};
+  for (const UniqueFd& fd : plan.descriptors) kept.push_back(fd.get());
+  for (const Grant& grant : plan.pinned.grants) kept.push_back(grant.tree.get());
+  std::ranges::sort(kept);
+  int first = 0;
+  for (const int fd : kept) {
+    if (fd > first) ::syscall(SYS_close_range, first, fd - 1, 0);
+    first = fd + 1;
+  }
+  ::syscall(SYS_close_range, first, ~0U, 0);
+}
+
+// The launcher writes the id maps, then one byte. End of file means that it died before it could be armed against.
+void await_id_maps(SetupReporter& reporter) {
+  reporter.begin(Step::kAwaitLauncher);
+  char byte = 0;
+  ssize_t got = 0;
+  do {
+    got = ::recv(reporter.socket(), &byte, sizeof byte, 0);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof byte) ::_exit(1);
+}
+
+void become_user(const SandboxPlan& plan, SetupReporter& reporter) {
+  reporter.begin(Step::kBecomeUser);
+  if (plan.mode == HostMode::kRootful) {
+    reporter.require(::setgroups(0, nullptr) == 0, "groups");
+    reporter.require(::setresgid(kInsideUid, kInsideUid, kInsideUid) == 0, "group id");
+    reporter.require(::setresuid(kInsideUid, kInsideUid, kInsideUid) == 0, "user id");
+  }
+  if (::getuid() != kInsideUid || ::getgid() != kInsideUid) reporter.fail(EPERM, "user id");
+  // Changing who one is clears it.
+  die_with_launcher(reporter);
+}
+
+void start_session(SetupReporter& reporter) {
+  reporter.begin(Step::kSession);
+  reporter.require(::setsid() >= 0);
+  if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0) reporter.gained(Gained::kSessionKeyring);
+}
+
+void set_host_name(const std::string& name, SetupReporter& reporter) {
+  reporter.begin(Step::kHostName);
+  constexpr std::size_t kHostNameBytesMax = 64;
+  reporter.require(::sethostname(name.data(), std::min(name.size(), kHostNameBytesMax)) == 0, name);
+  constexpr std::string_view kDomain = "(none)";
+  reporter.require(::setdomainname(kDomain.data(), kDomain.size()) == 0, "domain name");
+}
+
+void make_mounts_private(SetupReporter& reporter) {
+  reporter.begin(Step::kPrivateMounts);
+  reporter.require(::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr) == 0, "/");
+}
+
+void enter_working_folder(const std::string& path, SetupReporter& reporter) {
+  reporter.begin(Step::kWorkingFolder);
+  reporter.require(::chdir(path.c_str()) == 0, path);
+}
+
+// Returns in both: 0 in pid 2; in pid 1 once pid 2 has executed its program or ended.
+pid_t fork_program(SetupReporter& reporter) {
+  reporter.begin(Step::kForkProgram);
+  // Nothing inside may look into pid 1, which is a copy of the launcher; exec makes pid 2 ordinary again.
+  reporter.require(::prctl(PR_SET_DUMPABLE, 0) == 0, "dumpable");
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone, CLONE_VFORK | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  reporter.require(pid >= 0);
+  return pid;
+}
+
+}  // namespace
+
+void run_sandbox_init(SandboxPlan& plan, int channel) {
+  SetupReporter reporter(channel);
+  die_with_launcher(reporter);
+  close_what_is_not_ours(plan, reporter);
+  await_id_maps(reporter);
+  become_user(plan, reporter);
+  start_session(reporter);
+  set_host_name(plan.request.name, reporter);
+  make_mounts_private(reporter);
+  build_root(plan, reporter);
+  enter_working_folder(plan.request.working_directory, reporter);
+  const Program program = open_program(plan.request, reporter);
+  const pid_t pid = fork_program(reporter);
+  if (pid == 0) start_program(plan, program, reporter);
+  reap_until_end_of(pid, reporter);
+}
+
+}  // namespace liongate::sandbox

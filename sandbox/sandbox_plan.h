@@ -1,0 +1,24 @@
+// Everything one sandbox needs, decided and opened by the launcher before the sandbox exists.
+//
+// Ownership and thread: owned by the launcher until the sandbox's pid 1 is cloned, which works on its own copy; the
+// launcher then closes its side by destroying the plan.
+#pragma once
+
+#include <vector>
+
+#include "kernel/base/unique_fd.h"
+#include "sandbox/grant_trees.h"
+#include "sandbox/id_maps.h"
+#include "sandbox/launch_protocol.h"
+
+namespace liongate::sandbox {
+
+struct SandboxPlan {
+  LaunchRequest request;
+  HostMode mode = HostMode::kRootless;
+  HostIds ids{};
+  PinnedGrants pinned;
+  std::vector<UniqueFd> descriptors;  // become 0..n-1 of the program
+};
+
+}  // namespace liongate::sandbox

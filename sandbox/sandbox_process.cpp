@@ -1,0 +1,75 @@
+#include "sandbox/sandbox_process.h"
+
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "sandbox/packet_socket.h"
+#include "sandbox/sandbox_init.h"
+#include "sandbox/setup_channel.h"
+
+namespace liongate::sandbox {
+namespace {
+
+constexpr std::uint64_t kNamespaces = static_cast<std::uint64_t>(CLONE_NEWUSER) | CLONE_NEWNS | CLONE_NEWPID |
+                                      CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+
+// The kernel's answer where a limit on namespaces is reached or where they are switched off.
+std::string explain_clone(int sys_errno) {
+  switch (sys_errno) {
+    case EPERM:
+      return "user namespaces are not permitted to this user";
+    case ENOSPC:
+      return "user.max_user_namespaces is reached or 0";
+    case EINVAL:
+    case ENOSYS:
+      return "the kernel lacks clone3 or a namespace";
+    default:
+      return "clone3";
+  }
+}
+
+}  // namespace
+
+pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd) {
+  int fd = -1;
+  clone_args arguments{};
+  arguments.flags = flags | CLONE_PIDFD;
+  arguments.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
+  arguments.exit_signal = SIGCHLD;
+  const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
+  if (pid > 0) pidfd.reset(fd);
+  return pid;
+}
+
+Result<SandboxProcess> start_sandbox(SandboxPlan& plan) {
+  auto channel = packet_socket_pair();
+  if (!channel) return setup_error(Step::kCreateNamespaces, channel.error().sys_errno, "socketpair");
+  auto& [ours, theirs] = *channel;
+  if (!stamp_senders(ours.get())) return setup_error(Step::kCreateNamespaces, errno, "SO_PASSCRED");
+  SandboxProcess process;
+  process.pid = clone_process(kNamespaces, process.pidfd);
+  if (process.pid < 0) {
+    const int sys_errno = errno;
+    return setup_error(Step::kCreateNamespaces, sys_errno, explain_clone(sys_errno));
+  }
+  if (process.pid == 0) run_sandbox_init(plan, theirs.get());
+  if (auto mapped = write_id_maps(process.pid, plan.mode, plan.ids); !mapped) {
+    ::kill(process.pid, SIGKILL);
+    ::waitpid(process.pid, nullptr, 0);
+    return setup_error(Step::kMapIds, mapped.error().sys_errno, mapped.error().message);
+  }
+  const char byte = 1;
+  // When the child is gone already, its pidfd tells; there is nothing to do here.
+  [[maybe_unused]] const ssize_t sent = ::send(ours.get(), &byte, sizeof byte, MSG_NOSIGNAL);
+  process.channel = std::move(ours);
+  return process;
+}
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,183 @@
+#include "sandbox/syscall_arguments.h"
+
+#include <fcntl.h>
+#include <linux/sched.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "kernel/base/assert.h"
+
+namespace liongate::sandbox {
+namespace {
+
+Condition equals(std::uint8_t argument, std::uint32_t value) {
+  return {argument, Width::kLow32, 0xffffffff, value};
+}
+Condition masked(std::uint8_t argument, std::uint32_t mask, std::uint32_t value) {
+  return {argument, Width::kLow32, mask, value};
+}
+Condition secret(std::uint8_t argument, int index) {
+  return {argument, Width::kFull64, 0xffffffff, 0, index};
+}
+
+// One alternative for each value the argument may have.
+std::vector<Alternative> one_of(std::uint8_t argument, std::initializer_list<std::uint32_t> values) {
+  std::vector<Alternative> alternatives;
+  for (const std::uint32_t value : values) alternatives.push_back({equals(argument, value)});
+  return alternatives;
+}
+
+constexpr std::uint32_t kSetIdBits = S_ISUID | S_ISGID;
+// O_TMPFILE is several bits, O_DIRECTORY among them; only its own bit says that a file is made.
+constexpr std::uint32_t kMakesFile =
+    O_CREAT | (static_cast<std::uint32_t>(O_TMPFILE) & ~static_cast<std::uint32_t>(O_DIRECTORY));
+constexpr std::uint32_t kNewNamespace = static_cast<std::uint32_t>(CLONE_NEWNS) | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                        CLONE_NEWIPC | CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET;
+constexpr std::uint32_t kThread = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
+
+// A mode without set-id bits, or an open that makes no file and whose mode nobody reads.
+Checked check_open(std::uint8_t flags, std::uint8_t mode) {
+  return {EPERM, {{masked(flags, kMakesFile, 0)}, {masked(mode, kSetIdBits, 0)}}};
+}
+Checked check_mode(std::uint8_t mode) {
+  return {EPERM, {{masked(mode, kSetIdBits, 0)}}};
+}
+
+Checked check_memory(std::uint32_t number, Permissions permissions) {
+  constexpr std::uint8_t kProtection = 2;
+  if (permissions.jit == Grantable::kGranted) return {EACCES, {{}}};
+  // The dynamic loader maps code from files, executable from the start; nothing it does makes mapped memory executable.
+  if (number == SYS_mprotect) return {EACCES, {{masked(kProtection, PROT_EXEC, 0)}}};
+  return {EACCES, {{masked(kProtection, PROT_EXEC, 0)}, {masked(kProtection, PROT_WRITE, 0)}}};
+}
+
+Checked check_clone(Permissions permissions) {
+  if (permissions.process == Grantable::kGranted) return {EPERM, {{masked(0, kNewNamespace, 0)}}};
+  return {EPERM, {{masked(0, kNewNamespace | kThread, kThread)}}};
+}
+
+Checked check_execveat(Permissions permissions) {
+  if (permissions.process == Grantable::kGranted) return {EPERM, {{}}};
+  return {
+      EPERM,
+      {{equals(4, AT_EMPTY_PATH), secret(1, kSecretPath), secret(2, kSecretArguments), secret(3, kSecretEnvironment)}}};
+}
+
+Checked check_socketpair() {
+  // A pair of datagram sockets could send to any socket that has a name; streams and packets are bound to each other.
+  constexpr std::uint32_t kTypeMask = 0xf;
+  return {EAFNOSUPPORT,
+          {{equals(0, AF_UNIX), masked(1, kTypeMask, SOCK_STREAM)},
+           {equals(0, AF_UNIX), masked(1, kTypeMask, SOCK_SEQPACKET)}}};
+}
+
+Checked check_prctl() {
+  constexpr std::uint32_t kSetVirtualMemoryName = 0x53564d41;
+  auto allowed = one_of(0, {PR_SET_NAME,
+                            PR_GET_NAME,
+                            kSetVirtualMemoryName,
+                            PR_SET_PDEATHSIG,
+                            PR_GET_PDEATHSIG,
+                            PR_SET_TIMERSLACK,
+                            PR_GET_TIMERSLACK,
+                            PR_SET_THP_DISABLE,
+                            PR_GET_THP_DISABLE,
+                            PR_SET_NO_NEW_PRIVS,
+                            PR_GET_NO_NEW_PRIVS,
+                            PR_GET_DUMPABLE,
+                            PR_GET_KEEPCAPS,
+                            PR_GET_SECCOMP,
+                            PR_GET_SECUREBITS,
+                            PR_CAPBSET_READ,
+                            PR_GET_TSC,
+                            PR_GET_TID_ADDRESS,
+                            PR_MCE_KILL_GET,
+                            PR_GET_CHILD_SUBREAPER,
+                            PR_GET_SPECULATION_CTRL});
+  allowed.push_back({equals(0, PR_CAP_AMBIENT), equals(1, PR_CAP_AMBIENT_IS_SET)});
+  return {EPERM, std::move(allowed)};
+}
+
+// The core size must stay what it is: with 0 the kernel would call a core_pattern handler on the host again.
+Checked check_prlimit() {
+  Checked checked{EPERM, {{equals(0, 0), {2, Width::kFull64, 0xffffffff, 0}}}};
+  for (std::uint32_t resource = 0; resource < RLIM_NLIMITS; ++resource) {
+    if (resource != RLIMIT_CORE) checked.alternatives.push_back({equals(0, 0), equals(1, resource)});
+  }
+  return checked;
+}
+Checked check_setrlimit() {
+  Checked checked{EPERM, {}};
+  for (std::uint32_t resource = 0; resource < RLIM_NLIMITS; ++resource) {
+    if (resource != RLIMIT_CORE) checked.alternatives.push_back({equals(0, resource)});
+  }
+  return checked;
+}
+
+Checked check_arch_prctl() {
+  constexpr std::uint32_t kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004, kSetGs = 0x1001, kGetCpuid = 0x1011;
+  return {EINVAL, one_of(0, {kSetFs, kGetFs, kGetGs, kSetGs, kGetCpuid})};
+}
+
+}  // namespace
+
+Checked checked_call(std::uint32_t number, Permissions permissions) {
+  constexpr std::uint32_t kPolicyMask = ~static_cast<std::uint32_t>(SCHED_RESET_ON_FORK);
+  switch (number) {
+    case SYS_open:
+      return check_open(1, 2);
+    case SYS_openat:
+      return check_open(2, 3);
+    case SYS_creat:
+    case SYS_chmod:
+    case SYS_fchmod:
+    case SYS_mkdir:
+      return check_mode(1);
+    case SYS_fchmodat:
+    case SYS_mkdirat:
+      return check_mode(2);
+    case SYS_mmap:
+    case SYS_mprotect:
+      return check_memory(number, permissions);
+    case SYS_clone:
+      return check_clone(permissions);
+    case SYS_execveat:
+      return check_execveat(permissions);
+    case SYS_socket:
+      return {EAFNOSUPPORT, {}};
+    case SYS_socketpair:
+      return check_socketpair();
+    case SYS_setsockopt:
+      return {EPERM, one_of(1, {SOL_SOCKET})};
+    case SYS_ioctl:
+      return {ENOTTY, one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
+    case SYS_prctl:
+      return check_prctl();
+    case SYS_arch_prctl:
+      return check_arch_prctl();
+    case SYS_personality:
+      return {EPERM, one_of(0, {0, 0xffffffff})};
+    case SYS_sched_setscheduler:
+      return {EPERM,
+              {{masked(1, kPolicyMask, SCHED_OTHER)},
+               {masked(1, kPolicyMask, SCHED_BATCH)},
+               {masked(1, kPolicyMask, SCHED_IDLE)}}};
+    case SYS_setpriority:
+      return {EPERM, one_of(0, {PRIO_PROCESS})};
+    case SYS_prlimit64:
+      return check_prlimit();
+    case SYS_setrlimit:
+      return check_setrlimit();
+    default:
+      LG_ASSERT(!"a checked call without a check");
+      return {EPERM, {}};
+  }
+}
+
+}  // namespace liongate::sandbox

@@ -1,0 +1,21 @@
+// What the arguments of a checked system call must be; the calls themselves are listed in syscall_policy.cpp.
+//
+// Ownership and thread: pure functions over plain values.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "sandbox/syscall_policy.h"
+
+namespace liongate::sandbox {
+
+struct Checked {
+  int otherwise_errno;
+  std::vector<Alternative> alternatives;  // allowed when one of them holds
+};
+
+// The check of call `number`, whose class in the table is kChecked.
+Checked checked_call(std::uint32_t number, Permissions permissions);
+
+}  // namespace liongate::sandbox

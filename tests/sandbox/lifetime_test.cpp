@@ -1,0 +1,126 @@
+// Goal: nothing of a sandbox outlives its program, its kill, or its launcher.
+#include <dirent.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <fstream>
+#include <thread>
+
+#include "launcher_harness.h"
+
+using namespace liongate::sandbox;
+using namespace liongate::sandbox::testing;
+
+namespace {
+
+// Processes whose command line ends in `mark`, wherever they live.
+int count_processes(const std::string& mark) {
+  int count = 0;
+  DIR* folder = ::opendir("/proc");
+  REQUIRE(folder != nullptr);
+  while (const dirent* entry = ::readdir(folder)) {
+    std::ifstream file(std::string("/proc/") + entry->d_name + "/cmdline");
+    std::string line;
+    std::getline(file, line, '\xff');
+    if (line.find(mark) != std::string::npos) ++count;
+  }
+  ::closedir(folder);
+  return count;
+}
+
+bool gone_within(const std::string& mark, int timeout_ms) {
+  for (int waited_ms = 0; waited_ms < timeout_ms; waited_ms += 10) {
+    if (count_processes(mark) == 0) return true;
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  return false;
+}
+
+std::string unique_mark() {
+  static int next = 0;
+  return "mark-" + std::to_string(::getpid()) + "-" + std::to_string(next++);
+}
+
+}  // namespace
+
+TEST_CASE("orphans that ignore every signal end with the program") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    const std::string mark = unique_mark();
+    LaunchRequest request = run_program("hostile", {"orphan", mark});
+    request.allow_processes = true;
+    const Outcome outcome = launcher.run(request);
+    CHECK(outcome.out == "left\n");
+    CHECK(outcome.exited.exit_code == 0);
+    CHECK(count_processes(mark) == 0);
+  }
+}
+
+TEST_CASE("a plugin that stopped itself is killed") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    const std::string mark = unique_mark();
+    auto running = launcher.launch(run_program("hostile", {"stop_self", mark}));
+    CHECK(std::holds_alternative<Started>(launcher.next_report()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    launcher.kill_launch(running.launch_id);
+    const auto exited = std::get<Exited>(launcher.next_report(1000));
+    CHECK(exited.signal == SIGKILL);
+    CHECK(count_processes(mark) == 0);
+  }
+}
+
+TEST_CASE("a kill right after the launch is a kill, and unknown ids are ignored") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    launcher.kill_launch(12345);
+    for (int round = 0; round < 20; ++round) {
+      auto running = launcher.launch(run_program("hostile", {"wait"}));
+      launcher.kill_launch(running.launch_id);
+      Report report = launcher.next_report();
+      if (std::holds_alternative<Started>(report)) report = launcher.next_report();
+      CHECK(std::get<Exited>(report).kind == EndKind::kSignalled);
+    }
+  }
+}
+
+TEST_CASE("the launcher's death and the daemon's take every plugin along within a second") {
+  for (const User user : available_users()) {
+    for (const bool killed : {true, false}) {
+      INFO(name_of(user) << (killed ? " launcher killed" : " daemon gone"));
+      Launcher launcher(user);
+      const std::string mark = unique_mark();
+      std::vector<Launcher::Running> running;
+      for (int index = 0; index < 5; ++index)
+        running.push_back(launcher.launch(run_program("hostile", {"wait", mark})));
+      for (int index = 0; index < 5; ++index) CHECK(std::holds_alternative<Started>(launcher.next_report()));
+      CHECK(count_processes(mark) == 5);
+      if (killed) {
+        ::kill(launcher.pid(), SIGKILL);
+      } else {
+        launcher.close_control();
+      }
+      CHECK(gone_within(mark, 1000));
+    }
+  }
+}
+
+TEST_CASE("a sandbox keeps no descriptor of its neighbours open") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    auto first = launcher.launch(run_program("hostile", {"exit", "0"}));
+    auto second = launcher.launch(run_program("hostile", {"wait"}));
+    // The end of the first program's output is seen although the second sandbox lives on.
+    char chunk[16];
+    CHECK(::read(first.output.get(), chunk, sizeof chunk) == 0);
+    launcher.kill_launch(second.launch_id);
+    for (int reports = 0; reports < 4; ++reports) launcher.next_report();
+  }
+}
