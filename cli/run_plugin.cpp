@@ -21,7 +21,7 @@ ExitCode run_plugin(Context& context, const Options& options) {
   const ExitCode code = load_plugin(inside, options.load, loaded);
   if (code != ExitCode::kDone) return code;
   InvokeOptions invoke = options.invoke;
-  invoke.plugin = loaded.plugin_id();
+  invoke.plugin = loaded.plugin().name().empty() ? loaded.plugin_id() : loaded.plugin().name();
   return invoke_plugin(inside, invoke);
 }
 

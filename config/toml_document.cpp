@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdio>
 #include <optional>
 #include <sstream>
 
@@ -107,6 +108,133 @@ class TomlConverter {
   std::optional<DocumentFault> fault_;
 };
 
+// Makes a text safe for toml++ 3.3, whose test for white space is undefined for most characters beyond ASCII (its
+// generated table calls them unreachable), and which makes that test of any character behind an error. TOML allows such
+// characters in quotes and comments only. Elsewhere they are refused here; in double quotes they become escapes; single
+// quotes around them become double ones; in comments they become '?'. So toml++ sees ASCII and nothing else.
+class TomlGuard {
+ public:
+  explicit TomlGuard(std::string_view text) : text_(text) {
+    if (text_.starts_with("\xEF\xBB\xBF")) text_.remove_prefix(3);
+  }
+
+  // The text for toml++, or a fault with the line of the offending character.
+  std::variant<std::string, DocumentFault> guarded() {
+    while (at_ < text_.size() && !fault_) {
+      const char c = text_[at_];
+      if (!is_ascii(c)) {
+        fail("a character outside ASCII stands outside quotes", "put it in quotes");
+      } else if (c == '#') {
+        comment();
+      } else if (c == '"') {
+        double_quoted();
+      } else if (c == '\'') {
+        single_quoted();
+      } else {
+        take();
+      }
+    }
+    if (fault_) return *fault_;
+    return std::move(out_);
+  }
+
+ private:
+  static bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+  void fail(const char* what, const char* remedy) {
+    fault_ = DocumentFault{line_, std::string("not valid TOML: ") + what, remedy};
+  }
+
+  void take() {
+    if (text_[at_] == '\n') ++line_;
+    out_ += text_[at_++];
+  }
+
+  void comment() {
+    for (; at_ < text_.size() && text_[at_] != '\n'; ++at_) out_ += is_ascii(text_[at_]) ? text_[at_] : '?';
+  }
+
+  // How many `quote`s stand at `at`, up to `max`.
+  std::size_t run_of(char quote, std::size_t at, std::size_t max) const {
+    std::size_t count = 0;
+    while (count < max && at + count < text_.size() && text_[at + count] == quote) ++count;
+    return count;
+  }
+
+  // From the opening quote to behind the closing one; what is not closed ends with its line, or with the text.
+  void double_quoted() {
+    const bool is_long = run_of('"', at_, 3) == 3;
+    for (int i = 0; i < (is_long ? 3 : 1); ++i) take();
+    while (at_ < text_.size() && !fault_) {
+      const char c = text_[at_];
+      if (c == '\\') {
+        take();
+        if (at_ < text_.size() && !is_ascii(text_[at_]))
+          return fail("an unknown escape stands in a text", "write \\\\");
+        if (at_ < text_.size() && text_[at_] != '\n') take();
+      } else if (c == '"') {
+        // Up to two quotes in front of the three that close a long text belong to it.
+        const std::size_t run = is_long ? run_of('"', at_, 5) : 1;
+        for (std::size_t i = 0; i < run; ++i) take();
+        if (!is_long || run >= 3) return;
+      } else if (c == '\n' && !is_long) {
+        return;
+      } else if (is_ascii(c)) {
+        take();
+      } else {
+        escape_character();
+      }
+    }
+  }
+
+  void single_quoted() {
+    const bool is_long = run_of('\'', at_, 3) == 3;
+    const std::size_t quotes = is_long ? 3 : 1;
+    std::size_t end = at_ + quotes;
+    while (end < text_.size() && run_of('\'', end, quotes) < quotes && (is_long || text_[end] != '\n')) ++end;
+    const bool is_closed = run_of('\'', end, quotes) == quotes;
+    if (is_long && is_closed) end += run_of('\'', end, 5) - 3;
+    const std::string_view content = text_.substr(at_ + quotes, end - at_ - quotes);
+    if (std::all_of(content.begin(), content.end(), is_ascii)) {
+      const std::size_t behind = end + (is_closed ? quotes : 0);
+      while (at_ < behind && at_ < text_.size()) take();
+      return;
+    }
+    if (!is_closed) return fail("a text is not closed by its quote", "close it");
+    at_ += quotes;
+    out_.append(quotes, '"');
+    while (at_ < end) {
+      const char c = text_[at_];
+      if (c == '"' || c == '\\') out_ += '\\';
+      if (is_ascii(c)) {
+        take();
+      } else {
+        escape_character();
+      }
+    }
+    at_ += quotes;
+    out_.append(quotes, '"');
+  }
+
+  // One UTF-8 sequence (the text was checked) as \UXXXXXXXX.
+  void escape_character() {
+    const auto lead = static_cast<unsigned char>(text_[at_++]);
+    std::uint32_t code = lead >= 0xF0 ? lead & 0x07U : lead >= 0xE0 ? lead & 0x0FU : lead & 0x1FU;
+    while (at_ < text_.size() && (static_cast<unsigned char>(text_[at_]) & 0xC0U) == 0x80U) {
+      code = (code << 6U) | (static_cast<unsigned char>(text_[at_++]) & 0x3FU);
+    }
+    char text[16];
+    std::snprintf(text, sizeof text, "\\U%08X", code);
+    out_ += text;
+  }
+
+  std::string_view text_;
+  std::size_t at_ = 0;
+  int line_ = 1;
+  std::string out_;
+  std::optional<DocumentFault> fault_;
+};
+
 // toml++'s own depth guard is 256 levels; a text of brackets alone would still be parsed by 256 nested calls, which is
 // bounded, so that only its message has to be made ours.
 DocumentFault fault_of(const toml::parse_error& error) {
@@ -124,7 +252,9 @@ DocumentFault fault_of(const toml::parse_error& error) {
 }  // namespace
 
 Document read_toml(std::string_view text) {
-  const toml::parse_result result = toml::parse(text);
+  const std::variant<std::string, DocumentFault> guarded = TomlGuard(text).guarded();
+  if (const auto* fault = std::get_if<DocumentFault>(&guarded)) return *fault;
+  const toml::parse_result result = toml::parse(std::string_view(std::get<std::string>(guarded)));
   if (!result) return fault_of(result.error());
   return TomlConverter().convert(result.table());
 }

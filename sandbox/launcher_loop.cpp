@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -47,6 +48,13 @@ Opened open_for_daemon(const OpenRequest& request, UniqueFd& fd) {
   return opened;
 }
 
+// A packet whose descriptors do not fit would be cut, and with it the conversation: better to refuse a launch in time.
+std::size_t affordable_launches() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= kDescriptorsReserved) return 1;
+  return std::min<std::size_t>(kLaunchesMax, (limit.rlim_cur - kDescriptorsReserved) / kDescriptorsPerLaunch);
+}
+
 }  // namespace
 
 LauncherLoop::LauncherLoop(int control_socket, int files_socket, HostMode mode, UidRange uids)
@@ -73,6 +81,7 @@ Result<void> LauncherLoop::prepare() {
   for (const Grantable process : {Grantable::kWithheld, Grantable::kGranted}) {
     for (const Grantable jit : {Grantable::kWithheld, Grantable::kGranted}) filter_for({process, jit});
   }
+  launches_max_ = affordable_launches();
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));
   if (!epoll_.valid()) return failed("epoll_create1");
   LG_TRY(sys::set_nonblocking(control_.socket()));
@@ -148,7 +157,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
   if (launch_id > (~std::uint64_t{0} >> kSourceBits) || launches_.contains(launch_id)) {
     return make_error(Reason::kInvalidArgument, "launch id " + std::to_string(launch_id) + " cannot be used");
   }
-  const std::optional<HostIds> ids = launches_.size() < kLaunchesMax ? take_ids() : std::nullopt;
+  const std::optional<HostIds> ids = launches_.size() < launches_max_ ? take_ids() : std::nullopt;
   if (!ids) {
     return control_.send(setup_failure(launch_id, setup_error(Step::kCheckRequest, EAGAIN, "too many sandboxes")));
   }

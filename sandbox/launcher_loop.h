@@ -12,8 +12,11 @@
 
 namespace liongate::sandbox {
 
-// More sandboxes than plugins, because a command has one for each call.
+// More sandboxes than plugins, because a command has one for each call. Fewer where the launcher may not open the two
+// descriptors that each takes, beside those that requests in hand bring along.
 inline constexpr std::size_t kLaunchesMax = 8192;
+inline constexpr std::size_t kDescriptorsPerLaunch = 2;
+inline constexpr std::size_t kDescriptorsReserved = 256;
 
 class LauncherLoop {
  public:
@@ -57,6 +60,7 @@ class LauncherLoop {
   ReportQueue files_;
   std::unordered_map<std::uint64_t, Launch> launches_;
   std::optional<HostCheck> host_check_;
+  std::size_t launches_max_ = kLaunchesMax;
   bool daemon_gone_ = false;
 };
 

@@ -48,10 +48,9 @@ TEST_CASE("with -o json an error is one object of code, reason, message and meta
   const Run run = ctl(daemon, {"-o", "json", "get-plugin", "x"});
   CHECK(run.exit_code == 4);
   CHECK(run.out.empty());
-  CHECK(
-      run.err ==
-      R"({"code":"NOT_FOUND","reason":"PLUGIN_NOT_FOUND","message":"x: no plugin \"x\"","metadata":{"category":"InvokeFailure"}})"
-      "\n");
+  CHECK(run.err == R"({"code":"NOT_FOUND","reason":"PLUGIN_NOT_FOUND","message":"x: no plugin \"x\"",)"
+                   R"("metadata":{"category":"InvokeFailure"}})"
+                   "\n");
 }
 
 TEST_CASE("a message that names its subject does not get it twice, and each of its lines is an error line") {

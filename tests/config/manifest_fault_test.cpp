@@ -76,6 +76,14 @@ TEST_CASE("brackets and tables that hold no key are faults, in a debug build too
   }
 }
 
+TEST_CASE("characters outside ASCII are refused outside quotes") {
+  CHECK(fault_of("a = 1\n\xC3\xA9 = 2\n").message.find("m.toml:2: not valid TOML: a character outside ASCII") == 0);
+  CHECK(fault_of("\xEF\xBB\xBE{\xEB\xBB\xBE~a").message.find("outside quotes") != std::string::npos);
+  CHECK(fault_of("a = \"\\\xC3\xA9\"\n").message.find("an unknown escape") != std::string::npos);
+  CHECK(fault_of("a = '\xC3\xA9\n").message.find("is not closed") != std::string::npos);
+  CHECK(lines_in(fault_of("a = 0\"x\"x\"\xEF\xBB\xB7\"\n").message) == 1);
+}
+
 TEST_CASE("text that is no JSON says where") {
   CHECK(fault_of("{\n\"name\": }", ManifestFormat::kJson).message.find("m.toml:2: not valid JSON: ") == 0);
   for (const char* text :

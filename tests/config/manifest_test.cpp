@@ -131,6 +131,22 @@ TEST_CASE("arguments that a runtime does not take are a warning") {
   CHECK(manifest.warnings[0].find("args: is not used by runtime python") != std::string::npos);
 }
 
+TEST_CASE("TOML's texts and comments take every character, in each kind of quotes") {
+  const std::string lion = "\xF0\x9F\xA6\x81";
+  const auto described = [](const std::string& quoted) {
+    return with_entry_point("./a", "description = " + quoted + "\n").description;
+  };
+  CHECK(described("\"" + lion + "\" # " + lion) == lion);
+  CHECK(described("'" + lion + "'") == lion);
+  CHECK(described("\"\"\"a \\\n   " + lion + "\"\"\"") == "a " + lion);
+  CHECK(described("\"\"\"" + lion + "\"\"\"\"\"") == lion + "\"\"");
+  CHECK(described("'''\n" + lion + "'''") == lion);
+  CHECK(described("'''a\"\\" + lion + "\nb'''''") == "a\"\\" + lion + "\nb''");
+  CHECK(described("'a\"\\" + lion + "'") == "a\"\\" + lion);
+  CHECK(described("\"\\\"" + lion + "\\\\\"") == "\"" + lion + "\\");
+  CHECK(parsed("\xEF\xBB\xBFname = \"a\"\nversion = \"0.1.0\"\npermissions = []\nentry_point = \"a\"\n").name == "a");
+}
+
 TEST_CASE("JSON written by programs, with surrogate pairs and escaped slashes, is read") {
   const Result<Manifest> manifest =
       parse_manifest(R"({"name":"a","version":"0.1.0","entry_point":".\/a","permissions":[],)"

@@ -1,5 +1,5 @@
 // Measures a start: from sending the launch to the Started report, and to the end of a static program that exits.
-// usage: sandbox_start_latency [COUNT]
+// Not part of the tests: sandbox_start_test "[latency]"
 #include <catch2/catch.hpp>
 
 #include <algorithm>
@@ -46,6 +46,7 @@ void measure(User user, int count) {
 
 }  // namespace
 
-int main(int count, char** arguments) {
-  for (const User user : available_users()) measure(user, count > 1 ? std::atoi(arguments[1]) : 200);
+TEST_CASE("start latency", "[.latency]") {
+  constexpr int kStarts = 200;
+  for (const User user : available_users()) measure(user, kStarts);
 }

@@ -132,7 +132,7 @@ TEST_CASE("every number from 0 to 1023 with every pair of edge arguments answers
 
 TEST_CASE("foreign call tables kill") {
   const FilterProgram filter = filled_filter({});
-  for (const std::uint32_t architecture : {AUDIT_ARCH_I386, AUDIT_ARCH_AARCH64, 0U}) {
+  for (const std::uint32_t architecture : {std::uint32_t{AUDIT_ARCH_I386}, std::uint32_t{AUDIT_ARCH_AARCH64}, 0U}) {
     const seccomp_data call{SYS_read, architecture, 0, {}};
     CHECK(evaluate_filter(filter.instructions, call) == SECCOMP_RET_KILL_PROCESS);
   }

@@ -1,0 +1,108 @@
+"""Fixtures of the integration tests: a daemon for each test, and a census behind each.
+
+Run by ctest (label "integration"), or by hand:
+
+    LIONGATE_BUILD_DIR=build/release build/venv/bin/python3 -m pytest tests/integration
+
+Without LIONGATE_BUILD_DIR it is build/release. Everything runs as root and as an unprivileged user alike; what needs
+more than the host gives is skipped with its reason.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from harness import command_line, paths, processes
+from harness.daemon import Daemon
+from harness.waiting import eventually
+from harness.workshop import Workshop
+
+NO_ORPHAN_S = 2.0
+
+missing = paths.missing_programs()
+if missing:
+    pytest.exit(f"not built: {', '.join(map(str, missing))}; set LIONGATE_BUILD_DIR", returncode=2)
+processes.become_subreaper()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "rootless: runs as an unprivileged user as well (scripts/test, stage rootless)")
+    config.addinivalue_line("markers", "root_only: needs root; the reason stands beside it")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything is rootless unless it says otherwise."""
+    for item in items:
+        marker = item.get_closest_marker("root_only")
+        if marker is None:
+            item.add_marker(pytest.mark.rootless)
+        elif os.geteuid() != 0:
+            item.add_marker(pytest.mark.skip(reason=f"needs root: {marker.args[0]}"))
+
+
+@pytest.fixture(scope="session")
+def can_confine() -> None:
+    """Asks the host by the program's own check, so that a host without namespaces skips and names what it lacks."""
+    outcome = command_line.run(paths.LIONGATED, "--check-host", "-o", "json")
+    report: dict[str, Any] = outcome.json()
+    if not report["can_confine"]:
+        lacking = [f"{mechanism['name']}: {mechanism['reason']}" for mechanism in report["mechanisms"]
+                   if mechanism["mandatory"] and mechanism["state"] != "available"]
+        pytest.skip(f"this host cannot confine plugins: {'; '.join(lacking)}")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind() -> Iterator[None]:
+    """No process without an owner, no temporary file: after every test, whatever became of it."""
+    yield
+    eventually(lambda: not processes.orphans() or None, "no process is left behind: "
+               + ", ".join(map(str, processes.orphans())), NO_ORPHAN_S)
+    left = sorted(path.name for path in paths.TMPDIR.iterdir())
+    assert not left, f"left in TMPDIR: {left}"
+
+
+@pytest.fixture
+def make_daemon(can_confine: None) -> Iterator[Callable[..., Daemon]]:
+    """Makes daemons, not started. Those that run at the end must stop in order, and every log must be whole."""
+    made: list[Daemon] = []
+
+    def make(**options: Any) -> Daemon:
+        made.append(Daemon(**options))
+        return made[-1]
+
+    yield make
+    try:
+        for daemon in made:
+            finish(daemon)
+    finally:
+        for daemon in made:
+            daemon.dispose()
+
+
+def finish(daemon: Daemon) -> None:
+    if daemon.process is not None:
+        assert daemon.is_running, f"the daemon died: exit code {daemon.process.returncode}\n{daemon.log_text()}"
+        daemon.disconnect()
+        assert daemon.stop() == 0, daemon.log_text()
+    if (daemon.state_dir / "log").is_dir() and not daemon.damaged:
+        verified = command_line.run(paths.LIONGATED, "--verify-log", daemon.state_dir)
+        assert verified.exit_code == 0, f"{verified.text}{verified.err}"
+
+
+@pytest.fixture
+def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
+    """A daemon in environment development, ready."""
+    return make_daemon().start()
+
+
+_workshops = itertools.count(1)
+
+
+@pytest.fixture
+def workshop() -> Workshop:
+    """Where the test makes plugins of its own."""
+    return Workshop(paths.SPACE / f"w{next(_workshops)}")
