@@ -110,7 +110,6 @@ std::string summary_text(const v1::SummarizeEventsResponse& summary) {
   const auto add = [&](const char* name, std::uint64_t count) {
     out += std::string(name) + ": " + std::to_string(count) + "\n";
   };
-  add("total_events", summary.total());
   add("plugins_invoked", summary.plugins_invoked());
   add("plugins_completed", summary.plugins_completed());
   add("plugins_failed", summary.plugins_failed());

@@ -229,15 +229,13 @@ void Daemon::on_signal(int signal) {
 }
 
 Result<v1::ReloadConfigResponse> Daemon::reload_config() {
-  if (foundation_.config_path.empty()) {
-    return make_error(Reason::kInvalidConfig, "the daemon was started without a configuration file");
-  }
   config::DaemonConfig defaults;
   defaults.state_dir = foundation_.config.state_dir;
   defaults.socket = foundation_.config.socket;
   defaults.environment = foundation_.config.environment;
   LG_ASSIGN(config::DaemonConfig fresh,
-            config::load_daemon_config(foundation_.config_path, config::FilePresence::kMustExist, defaults));
+            config::load_daemon_config(foundation_.config_path, config::FilePresence::kMayBeMissing, defaults,
+                                       foundation_.config.environment));
   v1::ReloadConfigResponse response = compare(foundation_.config, fresh);
   // What only a restart changes stays as it is, so that --print-config and what is in force never differ silently.
   fresh.state_dir = foundation_.config.state_dir;

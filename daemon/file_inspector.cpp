@@ -107,7 +107,7 @@ void FileInspector::digest(const v1::PluginLoaded& loaded, std::function<void(Re
 
 Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource& source) {
   v1::PluginLoaded loaded;
-  LG_TRY(read_manifest(source, loaded));
+  LG_ASSIGN(const Manifest manifest, read_manifest(source, loaded));
   const std::string& runtime = loaded.manifest().runtime();
   if (runtime != "native" && runtime != "python" && runtime != "command") {
     return make_error(Reason::kUnimplemented, "runtime \"" + runtime + "\" is not offered by this version")
@@ -118,17 +118,18 @@ Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource
         .with_hint("callable is");
   }
   LG_TRY(check_plugin_folder(source, loaded));
+  choose_entry_point(manifest, loaded);
   LG_TRY(check_entry_point(loaded));
   loaded.set_config_json(default_config_json(loaded.manifest().configuration_schema_json()));
   LG_ASSIGN(*loaded.mutable_digest_sha256(), digest_folder(opener_, loaded.folder()));
   return loaded;
 }
 
-Result<void> FileInspector::read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded) {
+Result<Manifest> FileInspector::read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded) {
   if (source.manifest_path.empty()) {
-    LG_ASSIGN(const Manifest manifest, from_message(source.manifest));
+    LG_ASSIGN(Manifest manifest, from_message(source.manifest));
     *loaded.mutable_manifest() = to_message(manifest);
-    return {};
+    return manifest;
   }
   const std::string& path = source.manifest_path;
   if (!fs::path(path).is_absolute()) {
@@ -142,11 +143,11 @@ Result<void> FileInspector::read_manifest(const registry::PluginSource& source, 
   }
   Result<std::string> text = sys::read_fd(fd->get(), limits::kManifestBytesMax, path);
   if (!text) return make_error(Reason::kInvalidManifest, text.error().message);
-  LG_ASSIGN(const Manifest manifest, config::parse_manifest(*text, config::format_of(path), path));
+  LG_ASSIGN(Manifest manifest, config::parse_manifest(*text, config::format_of(path), path));
   *loaded.mutable_manifest() = to_message(manifest);
   loaded.set_manifest_path(path);
   loaded.set_manifest_source(std::move(*text));
-  return {};
+  return manifest;
 }
 
 Result<void> FileInspector::check_plugin_folder(const registry::PluginSource& source, v1::PluginLoaded& loaded) {
@@ -164,6 +165,16 @@ Result<void> FileInspector::check_plugin_folder(const registry::PluginSource& so
   LG_TRY(check_folder(folder, info, source.caller_uid, rules_));
   loaded.set_folder(folder);
   return {};
+}
+
+// A bare word may mean one of several files (K5); the first that exists is meant, and none makes the error name the word.
+void FileInspector::choose_entry_point(const Manifest& manifest, v1::PluginLoaded& loaded) {
+  for (const std::string& candidate : config::entry_point_candidates(manifest)) {
+    const fs::path path = fs::path(candidate).is_absolute() ? fs::path(candidate) : fs::path(loaded.folder()) / candidate;
+    if (!opener_.open(path.lexically_normal().string(), OpenKind::kFile)) continue;
+    loaded.mutable_manifest()->set_entry_point(candidate);
+    return;
+  }
 }
 
 Result<void> FileInspector::check_entry_point(v1::PluginLoaded& loaded) {

@@ -10,6 +10,7 @@
 
 #include "daemon/file_opener.h"
 #include "daemon/folder_safety.h"
+#include "kernel/base/manifest.h"
 #include "kernel/registry/plugin_inspector.h"
 
 namespace liongate::daemon {
@@ -26,8 +27,9 @@ class FileInspector final : public registry::PluginInspector {
   static constexpr int kJobsMax = 1024;
 
   Result<v1::PluginLoaded> inspect_now(const registry::PluginSource& source);
-  Result<void> read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded);
+  Result<Manifest> read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded);
   Result<void> check_plugin_folder(const registry::PluginSource& source, v1::PluginLoaded& loaded);
+  void choose_entry_point(const Manifest& manifest, v1::PluginLoaded& loaded);
   Result<void> check_entry_point(v1::PluginLoaded& loaded);
   Result<void> check_script(const std::string& first_bytes, const std::string& entry);
   template <typename Value>

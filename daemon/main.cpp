@@ -7,6 +7,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <optional>
 
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
@@ -55,7 +56,9 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   path = words.config_path.empty() ? paths.config_file : words.config_path;
   const auto presence =
       words.config_path.empty() ? config::FilePresence::kMayBeMissing : config::FilePresence::kMustExist;
-  LG_ASSIGN(DaemonConfig config, config::load_daemon_config(path, presence, defaults));
+  const auto environment =
+      words.environment.empty() ? std::nullopt : std::optional<config::Environment>(defaults.environment);
+  LG_ASSIGN(DaemonConfig config, config::load_daemon_config(path, presence, defaults, environment));
   if (!words.environment.empty()) config.environment = defaults.environment;
   if (!words.state_dir.empty()) config.state_dir = words.state_dir;
   if (!words.socket.empty()) config.socket = words.socket;

@@ -43,7 +43,7 @@ Result<void> become(const struct passwd& user, const std::string& state_dir, con
   }
   if (::setgroups(0, nullptr) != 0 || ::setresgid(user.pw_gid, user.pw_gid, user.pw_gid) != 0 ||
       ::setresuid(user.pw_uid, user.pw_uid, user.pw_uid) != 0) {
-    return make_errno_error(Reason::kInternal, std::string("become user ") + kServiceUser, errno);
+    return make_errno_error(Reason::kInternal, "become the service user", errno);
   }
   return {};
 }

@@ -21,9 +21,9 @@ double milliseconds(MonotonicTime::duration duration) {
 }
 
 Error failure_error(const v1::Failure& failure) {
-  std::string message = failure.message().substr(0, kFailureMessageBytesMax);
+  std::string message = to_utf8(failure.message().substr(0, kFailureMessageBytesMax));
   Error error = make_error(Reason::kPluginError, message.empty() ? "the plugin failed without a message" : message);
-  if (!failure.code().empty()) error.metadata["plugin_code"] = failure.code().substr(0, kFailureMessageBytesMax);
+  if (!failure.code().empty()) error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, kFailureMessageBytesMax));
   error.metadata["retryable"] = failure.retryable() ? "true" : "false";
   return error;
 }

@@ -238,7 +238,7 @@ TEST_CASE("the summary is exactly the counts of seed 000") {
   daemon.summary.set_plugins_completed(2);
   daemon.summary.set_plugins_failed(1);
   CHECK(ctl(daemon, {"replay-log", "--summary"}).out ==
-        "total_events: 12\nplugins_invoked: 3\nplugins_completed: 2\nplugins_failed: 1\n"
+        "plugins_invoked: 3\nplugins_completed: 2\nplugins_failed: 1\n"
         "tasks_submitted: 0\ntasks_completed: 0\ntasks_failed: 0\n");
 }
 

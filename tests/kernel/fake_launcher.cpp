@@ -18,7 +18,7 @@ using supervision::PluginExit;
 void leave_open(FakePlugin&, const v1::Invoke&) {}
 
 FakePlugin::FakePlugin(asio::io_context& io, FakeLauncher& launcher, LaunchId id, Script script)
-    : launcher_(launcher), id_(id), script_(std::move(script)), from_daemon_(io), command_out_(io) {}
+    : launcher_(launcher), id_(id), script_(std::move(script)), from_daemon_(io), slow_out_(io) {}
 
 void FakePlugin::start(std::vector<UniqueFd> descriptors, std::string input_argument) {
   is_command_ = descriptors.size() == 3;
@@ -32,7 +32,11 @@ void FakePlugin::start(std::vector<UniqueFd> descriptors, std::string input_argu
     read_input();
   } else {
     to_daemon_ = std::move(descriptors[4]);
-    read();
+    if (script_.reads_frames) {
+      read();
+    } else {
+      say_ready();
+    }
   }
 }
 
@@ -98,6 +102,14 @@ void FakePlugin::send_bytes(const std::string& bytes) {
   REQUIRE(sys::write_all(to_daemon_.get(), bytes).has_value());
 }
 
+void FakePlugin::send_slowly(std::string bytes) {
+  REQUIRE(sys::set_nonblocking(to_daemon_.get()).has_value());
+  slow_out_.assign(to_daemon_.release());
+  auto text = std::make_shared<std::string>(std::move(bytes));
+  asio::async_write(slow_out_, asio::buffer(*text),
+                    [self = shared_from_this(), text](const boost::system::error_code&, std::size_t) {});
+}
+
 void FakePlugin::send(const v1::Frame& frame) {
   std::string bytes;
   REQUIRE(supervision::append_frame(frame, bytes).has_value());
@@ -153,7 +165,7 @@ void FakePlugin::end(PluginExit exit) {
   if (std::exchange(ended_, true)) return;
   boost::system::error_code ignored;
   from_daemon_.close(ignored);
-  command_out_.close(ignored);
+  slow_out_.close(ignored);
   to_daemon_.reset();
   stdout_.reset();
   stderr_.reset();
@@ -199,13 +211,13 @@ void FakePlugin::run_command() {
   }
   if (!end.errors.empty()) write_stderr(end.errors);
   REQUIRE(sys::set_nonblocking(stdout_.get()).has_value());
-  command_out_.assign(stdout_.release());
+  slow_out_.assign(stdout_.release());
   write_output(end.output, end);
 }
 
 void FakePlugin::write_output(std::string output, CommandEnd end) {
   auto text = std::make_shared<std::string>(std::move(output));
-  asio::async_write(command_out_, asio::buffer(*text),
+  asio::async_write(slow_out_, asio::buffer(*text),
                     [self = shared_from_this(), text, end](const boost::system::error_code& error, std::size_t) {
                       if (error || self->ended_) return;
                       if (end.signal != 0) {

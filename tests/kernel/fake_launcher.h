@@ -39,6 +39,7 @@ struct Script {
   std::function<void(FakePlugin&)> on_hello;  // kOwn: what comes instead of Ready
   bool obeys_shutdown = true;
   bool answers_pings = true;
+  bool reads_frames = true;  // false: it says Ready unasked and reads nothing
   // Default: answers "echo: INPUT" at once. A function that does nothing leaves the call open.
   std::function<void(FakePlugin&, const v1::Invoke&)> on_invoke;
   std::function<void(FakePlugin&, const v1::Cancel&)> on_cancel;
@@ -61,6 +62,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   // --- what the plugin says ---
   void send(const v1::Frame& frame);
   void send_bytes(const std::string& bytes);  // as they are, to fd 4; must fit the pipe
+  void send_slowly(std::string bytes);        // the same for more than a pipe holds
   void say_ready();
   void answer(std::uint64_t call_id, const std::string& text);
   void answer(const v1::Invoke& invoke, const std::string& text) { answer(invoke.call_id(), text); }
@@ -96,7 +98,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   Script script_;
   v1::PluginLoaded loaded_;
   boost::asio::posix::stream_descriptor from_daemon_;
-  boost::asio::posix::stream_descriptor command_out_;
+  boost::asio::posix::stream_descriptor slow_out_;  // of send_slowly and of a command's output
   UniqueFd to_daemon_;
   UniqueFd stdout_;
   UniqueFd stderr_;
