@@ -28,8 +28,8 @@ Result<std::optional<std::chrono::milliseconds>> timeout_of(const v1::InvokePlug
   if (deadline != std::chrono::system_clock::time_point::max()) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::system_clock::now());
-    const auto clamped = std::clamp(left, std::chrono::milliseconds(1),
-                                    std::chrono::milliseconds(limits::kInvokeTimeoutMsMax));
+    const auto clamped =
+        std::clamp(left, std::chrono::milliseconds(1), std::chrono::milliseconds(limits::kInvokeTimeoutMsMax));
     if (!timeout || clamped < *timeout) timeout = clamped;
   }
   return timeout;

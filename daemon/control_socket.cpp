@@ -79,12 +79,15 @@ ControlSocket::ControlSocket(boost::asio::io_context& io, UniqueFd listening, st
                              OnConnection on_connection)
     : listening_(io, listening.release()),
       retry_timer_(io),
-      path_(std::move(path)), on_connection_(std::move(on_connection)) {
+      path_(std::move(path)),
+      on_connection_(std::move(on_connection)) {
   struct stat info {};
   if (::lstat(path_.c_str(), &info) == 0) inode_ = info.st_ino;
 }
 
-ControlSocket::~ControlSocket() { stop(); }
+ControlSocket::~ControlSocket() {
+  stop();
+}
 
 void ControlSocket::stop() {
   if (!listening_.is_open()) return;

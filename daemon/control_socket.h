@@ -1,7 +1,7 @@
 // The unix socket on which the control plane listens: made, checked for another daemon, and accepted from.
 //
-// Ownership and thread: owned by the daemon; kernel thread. The file is mode 0600 and removed in the destructor if it is
-// still ours.
+// Ownership and thread: owned by the daemon; kernel thread. The file is mode 0600 and removed in the destructor if it
+// is still ours.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -314,7 +314,9 @@ Result<void> Daemon::run() {
 
 }  // namespace
 
-std::string log_folder(const std::string& state_dir) { return state_dir + "/log"; }
+std::string log_folder(const std::string& state_dir) {
+  return state_dir + "/log";
+}
 
 std::string program_folder() {
   std::error_code error;
@@ -348,13 +350,16 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
   config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
-  LG_ASSIGN(foundation.launcher, sandbox::start_launcher(launcher_path(config, foundation.program_folder)));
+  LG_ASSIGN(foundation.launcher,
+            sandbox::start_launcher(launcher_path(config, foundation.program_folder), config.plugin_uid_range));
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);
   return foundation;
 }
 
-Result<void> run_daemon(Foundation foundation) { return Daemon(std::move(foundation)).run(); }
+Result<void> run_daemon(Foundation foundation) {
+  return Daemon(std::move(foundation)).run();
+}
 
 }  // namespace liongate::daemon

@@ -114,7 +114,8 @@ Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource
         .with_hint("native, python and command are");
   }
   if (loaded.manifest().role() != "callable") {
-    return make_error(Reason::kUnimplemented, "role \"" + loaded.manifest().role() + "\" is not offered by this version")
+    return make_error(Reason::kUnimplemented,
+                      "role \"" + loaded.manifest().role() + "\" is not offered by this version")
         .with_hint("callable is");
   }
   LG_TRY(check_plugin_folder(source, loaded));
@@ -167,10 +168,12 @@ Result<void> FileInspector::check_plugin_folder(const registry::PluginSource& so
   return {};
 }
 
-// A bare word may mean one of several files (K5); the first that exists is meant, and none makes the error name the word.
+// A bare word may mean one of several files (K5); the first that exists is meant, and none makes the error name the
+// word.
 void FileInspector::choose_entry_point(const Manifest& manifest, v1::PluginLoaded& loaded) {
   for (const std::string& candidate : config::entry_point_candidates(manifest)) {
-    const fs::path path = fs::path(candidate).is_absolute() ? fs::path(candidate) : fs::path(loaded.folder()) / candidate;
+    const fs::path path =
+        fs::path(candidate).is_absolute() ? fs::path(candidate) : fs::path(loaded.folder()) / candidate;
     if (!opener_.open(path.lexically_normal().string(), OpenKind::kFile)) continue;
     loaded.mutable_manifest()->set_entry_point(candidate);
     return;
@@ -184,8 +187,7 @@ Result<void> FileInspector::check_entry_point(v1::PluginLoaded& loaded) {
   if (absolute && runtime != "command") {
     return no_entry_point(given, "must lie in the plugin's folder (only a command may name a program of the system)");
   }
-  const std::string entry =
-      absolute ? given : (fs::path(loaded.folder()) / given).lexically_normal().string();
+  const std::string entry = absolute ? given : (fs::path(loaded.folder()) / given).lexically_normal().string();
   if (!absolute && !is_within(entry, loaded.folder())) return no_entry_point(given, "lies outside the plugin's folder");
   std::error_code ignored;
   const std::string target = absolute ? fs::canonical(entry, ignored).string() : entry;

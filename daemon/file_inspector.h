@@ -1,4 +1,5 @@
-// The kernel's PluginInspector over real files: reads manifests, checks folders and entry points, digests what is there.
+// The kernel's PluginInspector over real files: reads manifests, checks folders and entry points, digests what is
+// there.
 //
 // Ownership and thread: owned by the daemon. inspect() and digest() are called on the kernel thread and only queue; one
 // thread of its own does the work, because a disk may be slow, and posts the answers back. At most kJobsMax wait.

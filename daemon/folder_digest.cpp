@@ -53,8 +53,8 @@ Result<std::vector<std::string>> names_in(int folder_fd, const std::string& fold
 
 Result<void> add_contents(Walk& walk, const std::string& path, const struct stat& info) {
   if (walk.bytes + static_cast<std::uint64_t>(info.st_size) > limits::kDigestBytesMax) {
-    add_field(walk.digest, "size " + std::to_string(info.st_size) + " changed " +
-                               std::to_string(info.st_ctim.tv_sec) + "." + std::to_string(info.st_ctim.tv_nsec));
+    add_field(walk.digest, "size " + std::to_string(info.st_size) + " changed " + std::to_string(info.st_ctim.tv_sec) +
+                               "." + std::to_string(info.st_ctim.tv_nsec));
     return {};
   }
   LG_ASSIGN(const UniqueFd fd, walk.opener.open(path, sandbox::OpenKind::kFile));
@@ -82,8 +82,8 @@ Result<void> add_entry(Walk& walk, int folder_fd, const std::string& folder, con
     return make_errno_error(Reason::kInternal, "stat " + folder + "/" + name, errno);
   }
   if (++walk.files > limits::kDigestFilesMax) {
-    return make_error(Reason::kUnsafeFolder, "the plugin's folder holds more than " +
-                                                 std::to_string(limits::kDigestFilesMax) + " files")
+    return make_error(Reason::kUnsafeFolder,
+                      "the plugin's folder holds more than " + std::to_string(limits::kDigestFilesMax) + " files")
         .with_hint("put the plugin into a folder of its own");
   }
   add_field(walk.digest, relative);

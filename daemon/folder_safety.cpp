@@ -9,13 +9,46 @@
 namespace liongate::daemon {
 namespace {
 
-constexpr std::array kSystemFolders = {
-    "/",          "/bin",     "/boot",          "/dev",           "/etc",       "/home",      "/lib",      "/lib32",
-    "/lib64",     "/libx32",  "/media",         "/mnt",           "/opt",       "/proc",      "/root",     "/run",
-    "/sbin",      "/srv",     "/sys",           "/tmp",           "/usr",       "/usr/bin",   "/usr/lib",  "/usr/lib64",
-    "/usr/local", "/usr/sbin", "/usr/share",    "/usr/local/bin", "/usr/local/lib", "/usr/include", "/var",  "/var/cache",
-    "/var/lib",   "/var/log", "/var/run",       "/var/spool",     "/var/tmp",   "/usr/libexec", "/usr/lib/liongate",
-    "/usr/lib/liongate/plugins"};
+constexpr std::array kSystemFolders = {"/",
+                                       "/bin",
+                                       "/boot",
+                                       "/dev",
+                                       "/etc",
+                                       "/home",
+                                       "/lib",
+                                       "/lib32",
+                                       "/lib64",
+                                       "/libx32",
+                                       "/media",
+                                       "/mnt",
+                                       "/opt",
+                                       "/proc",
+                                       "/root",
+                                       "/run",
+                                       "/sbin",
+                                       "/srv",
+                                       "/sys",
+                                       "/tmp",
+                                       "/usr",
+                                       "/usr/bin",
+                                       "/usr/lib",
+                                       "/usr/lib64",
+                                       "/usr/local",
+                                       "/usr/sbin",
+                                       "/usr/share",
+                                       "/usr/local/bin",
+                                       "/usr/local/lib",
+                                       "/usr/include",
+                                       "/var",
+                                       "/var/cache",
+                                       "/var/lib",
+                                       "/var/log",
+                                       "/var/run",
+                                       "/var/spool",
+                                       "/var/tmp",
+                                       "/usr/libexec",
+                                       "/usr/lib/liongate",
+                                       "/usr/lib/liongate/plugins"};
 constexpr std::array kKernelFolders = {"/proc", "/sys", "/dev"};
 
 bool is_within(const std::string& path, const std::string& folder) {
@@ -49,7 +82,8 @@ Result<void> check_folder(const std::string& folder, const struct stat& info, ui
     return unsafe(folder, "is a system folder").with_hint(own_folder);
   }
   for (const char* kernel_folder : kKernelFolders) {
-    if (is_within(folder, kernel_folder)) return unsafe(folder, "belongs to the operating system").with_hint(own_folder);
+    if (is_within(folder, kernel_folder))
+      return unsafe(folder, "belongs to the operating system").with_hint(own_folder);
   }
   if (is_home(folder, caller_uid)) return unsafe(folder, "is a home folder").with_hint(own_folder);
   for (const std::string& own : rules.own_folders) {

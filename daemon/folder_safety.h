@@ -1,7 +1,7 @@
 // Whether a folder may become a plugin's: the plugin sees all of it, so it must be a plugin's folder and nobody else's.
 //
-// Refused (kUnsafeFolder): system and home folders themselves, anything in /proc, /sys and /dev, what contains or lies in
-// the daemon's own folders, what group or others may write, what belongs to neither root, the daemon nor the caller.
+// Refused (kUnsafeFolder): system and home folders themselves, anything in /proc, /sys and /dev, what contains or lies
+// in the daemon's own folders, what group or others may write, what belongs to neither root, the daemon nor the caller.
 // Ownership and thread: pure functions but for a stat and the password database.
 #pragma once
 

@@ -1,8 +1,8 @@
 // One RPC on an asynchronous completion queue: the small classes behind which gRPC's tags are hidden.
 //
-// Threads: a call is born and its handler is called on a queue thread; finish(), write() and the rest may be called from
-// any thread. A call keeps itself alive while gRPC holds a tag of it; handlers hold a shared_ptr.
-// Nothing outside daemon/grpc_* knows that completion queues are used (docs/DESIGN.md, "gRPC edge").
+// Threads: a call is born and its handler is called on a queue thread; finish(), write() and the rest may be called
+// from any thread. A call keeps itself alive while gRPC holds a tag of it; handlers hold a shared_ptr. Nothing outside
+// daemon/grpc_* knows that completion queues are used (docs/DESIGN.md, "gRPC edge").
 #pragma once
 
 #include <grpcpp/grpcpp.h>

@@ -31,9 +31,9 @@ struct GrpcEdge {
   Result<Caller> identify(const grpc::ServerContext& context) const {
     const auto identity = peers.find(context.peer());
     if (!identity || !identity->admitted) {
-      return make_error(Reason::kUnauthenticated, identity
-                                                      ? "uid " + std::to_string(identity->uid) + " may not control this daemon"
-                                                      : "the connection's peer is not known")
+      return make_error(Reason::kUnauthenticated,
+                        identity ? "uid " + std::to_string(identity->uid) + " may not control this daemon"
+                                 : "the connection's peer is not known")
           .with_hint("call as the user who runs the daemon, or as root");
     }
     return Caller{identity->uid, "uid:" + std::to_string(identity->uid)};

@@ -1,4 +1,5 @@
-// An Error as a gRPC status: google.rpc.Status with ErrorInfo (and RetryInfo where trying again makes sense) in its details.
+// An Error as a gRPC status: google.rpc.Status with ErrorInfo (and RetryInfo where trying again makes sense) in its
+// details.
 //
 // Ownership and thread: a pure function.
 #pragma once

@@ -207,8 +207,8 @@ void GrpcEventService::serve(const GrpcEdge& edge) {
         }
         readers_.submit([this, call, filter = std::move(*filter)] {
           auto reader = readers_.log().read(filter.after_seq);
-          auto summary = reader ? event_log::summarize(**reader, filter)
-                                : Result<event_log::Summary>(std::move(reader).error());
+          auto summary =
+              reader ? event_log::summarize(**reader, filter) : Result<event_log::Summary>(std::move(reader).error());
           if (!summary) {
             call->fail(summary.error());
             return;

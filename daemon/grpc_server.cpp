@@ -21,7 +21,9 @@ GrpcServer::GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& p
                        GrpcEventService& events, GrpcSystemService& system)
     : kernel_(kernel), peers_(peers), plugins_(plugins), events_(events), system_(system) {}
 
-GrpcServer::~GrpcServer() { stop(0); }
+GrpcServer::~GrpcServer() {
+  stop(0);
+}
 
 Result<void> GrpcServer::start() {
   grpc::EnableDefaultHealthCheckService(true);
@@ -58,7 +60,9 @@ void GrpcServer::run_queue() {
   while (queue_->Next(&tag, &ok)) static_cast<CompletionTag*>(tag)->on_completion(ok);
 }
 
-void GrpcServer::adopt(int connection) { grpc::AddInsecureChannelFromFd(server_.get(), connection); }
+void GrpcServer::adopt(int connection) {
+  grpc::AddInsecureChannelFromFd(server_.get(), connection);
+}
 
 void GrpcServer::set_serving(bool serving) {
   for (const char* service : kServices) server_->GetHealthCheckService()->SetServingStatus(service, serving);

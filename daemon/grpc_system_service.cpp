@@ -82,11 +82,11 @@ void GrpcSystemService::serve(const GrpcEdge& edge) {
           call->fail(reloaded.error());
         }
       });
-  edge.serve<Service, v1::ShutdownRequest, v1::ShutdownResponse>(
-      service_, &Service::RequestShutdown, [this](auto call, const Caller& caller) {
-        call->finish(v1::ShutdownResponse());
-        controls_.shut_down("Shutdown by " + caller.actor);
-      });
+  edge.serve<Service, v1::ShutdownRequest, v1::ShutdownResponse>(service_, &Service::RequestShutdown,
+                                                                 [this](auto call, const Caller& caller) {
+                                                                   call->finish(v1::ShutdownResponse());
+                                                                   controls_.shut_down("Shutdown by " + caller.actor);
+                                                                 });
 }
 
 }  // namespace liongate::daemon

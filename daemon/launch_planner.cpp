@@ -105,8 +105,8 @@ Result<void> LaunchPlanner::add_program(const v1::PluginLoaded& loaded, const st
     add_user_files(request);
     request.binds.push_back({layout_.python_program, layout_.python_program, sandbox::Access::kReadOnly,
                              sandbox::Presence::kRequired, true});
-    request.binds.push_back({layout_.python_sdk_folder, kPythonSdkFolder, sandbox::Access::kReadOnly,
-                             sandbox::Presence::kRequired, false});
+    request.binds.push_back(
+        {layout_.python_sdk_folder, kPythonSdkFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, false});
     request.executable = layout_.python_program;
     request.arguments = {layout_.python_program, "-I", "-B", std::string(kPythonSdkFolder) + "/bootstrap.py", entry};
   } else {

@@ -3,8 +3,8 @@
 // Ownership and thread: made once with what the host looks like; plan() is a pure function of it and of its arguments
 // (apart from the values of granted environment variables), so any thread may call it.
 //
-// Inside, a plugin finds its folder at /plugin (read-only, its working directory), private /tmp and /dev, the paths that
-// it was granted at their own place (relative ones below /plugin), and of the system only what its runtime needs:
+// Inside, a plugin finds its folder at /plugin (read-only, its working directory), private /tmp and /dev, the paths
+// that it was granted at their own place (relative ones below /plugin), and of the system only what its runtime needs:
 //
 //   native, static    nothing
 //   native, dynamic   /usr/lib and the loader's cache
@@ -22,9 +22,9 @@
 namespace liongate::daemon {
 
 struct HostLayout {
-  bool merged_usr = true;           // /bin, /lib, ... are links into /usr
-  std::string python_program;      // absolute, no symbolic link in it; empty: not installed
-  std::string python_sdk_folder;   // holds bootstrap.py
+  bool merged_usr = true;         // /bin, /lib, ... are links into /usr
+  std::string python_program;     // absolute, no symbolic link in it; empty: not installed
+  std::string python_sdk_folder;  // holds bootstrap.py
 };
 
 // Looks at the host once.

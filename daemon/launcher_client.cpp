@@ -116,10 +116,9 @@ void LauncherClient::check_host(std::function<void(Result<void>)> done) {
 }
 
 void LauncherClient::wait() {
-  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read,
-                     [this](const boost::system::error_code& error) {
-                       if (!error) on_readable();
-                     });
+  socket_.async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& error) {
+    if (!error) on_readable();
+  });
 }
 
 void LauncherClient::on_readable() {

@@ -1,7 +1,8 @@
 // The kernel's Launcher over liongate-launcher: requests out, reports in, and the launcher's own death noticed.
 //
 // Ownership and thread: owned by the daemon; kernel thread. It owns the control socket. When the launcher dies every
-// open launch ends with kLauncherLost, and `on_lost` is called once: the daemon cannot start anything any more and stops.
+// open launch ends with kLauncherLost, and `on_lost` is called once: the daemon cannot start anything any more and
+// stops.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -23,8 +24,7 @@ class LauncherClient final : public supervision::Launcher {
 
   void start() { wait(); }
 
-  Result<supervision::LaunchId> launch(supervision::LaunchOrder order,
-                                       supervision::LaunchListener& listener) override;
+  Result<supervision::LaunchId> launch(supervision::LaunchOrder order, supervision::LaunchListener& listener) override;
   void kill(supervision::LaunchId id) override;
   void forget(supervision::LaunchId id) override;
   void check_host(std::function<void(Result<void>)> done) override;

@@ -9,7 +9,9 @@ LogReaders::LogReaders(event_log::EventLog& log) : log_(log) {
   });
 }
 
-LogReaders::~LogReaders() { stop(); }
+LogReaders::~LogReaders() {
+  stop();
+}
 
 void LogReaders::stop() {
   if (listener_ == 0) return;

@@ -26,8 +26,8 @@ class LogReaders {
     boost::asio::post(reader_, std::move(job));
   }
 
-  // Calls `wake` (on the log's writer thread; it must only submit) after each commit, until leave(token). Returns 0 when
-  // there are too many.
+  // Calls `wake` (on the log's writer thread; it must only submit) after each commit, until leave(token). Returns 0
+  // when there are too many.
   std::uint64_t follow(std::function<void()> wake);
   void leave(std::uint64_t token);
 

@@ -79,11 +79,10 @@ int verify_log(const std::string& folder, bool json) {
                   damage.segment().c_str(), static_cast<unsigned long long>(damage.offset()),
                   static_cast<unsigned long long>(damage.seq()), damage.message().c_str());
     }
-    std::printf("%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
-                static_cast<unsigned long long>(response.events()),
-                static_cast<unsigned long long>(response.segments()),
-                static_cast<unsigned long long>(response.first_seq()),
-                static_cast<unsigned long long>(response.last_seq()));
+    std::printf(
+        "%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
+        static_cast<unsigned long long>(response.events()), static_cast<unsigned long long>(response.segments()),
+        static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
   }
   return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
 }
@@ -131,8 +130,9 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("-o,--output", words.output, "table or json, for the two above")
       ->check(CLI::IsMember({"table", "json"}));
   app.set_version_flag("--version", std::string("liongated ") + LIONGATE_VERSION);
-  app.footer("With no argument: the defaults (see --print-config), as a user without root.\n"
-             "Example: liongated --state-dir /tmp/lg --socket /tmp/lg.sock --environment development");
+  app.footer(
+      "With no argument: the defaults (see --print-config), as a user without root.\n"
+      "Example: liongated --state-dir /tmp/lg --socket /tmp/lg.sock --environment development");
 }
 
 }  // namespace

@@ -40,7 +40,7 @@ Result<int> PeerCredentials::enroll(UniqueFd connection) {
   const std::lock_guard lock(mutex_);
   if (by_number_.size() >= limits::kConnectionsMax) sweep();
   if (by_number_.size() >= limits::kConnectionsMax) {
-    return make_error(Reason::kQueueFull, std::to_string(limits::kConnectionsMax) + " connections are open");
+    return make_error(Reason::kQueueFull, "no more connections than " + std::to_string(limits::kConnectionsMax));
   }
   const int limit = number_limit();
   if (next_number_ < kFirstNumber || next_number_ >= limit - 1) next_number_ = std::min(kFirstNumber, limit / 2);

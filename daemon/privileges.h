@@ -13,8 +13,8 @@ namespace liongate::daemon {
 
 inline constexpr const char* kServiceUser = "liongate";
 
-// As root: hands `state_dir` (and what is directly in it and in its log folder) and `socket` to the user `liongate` if it
-// exists and becomes that user; otherwise stays uid 0 without any capability. As another user: nothing to do.
+// As root: hands `state_dir` (and what is directly in it and in its log folder) and `socket` to the user `liongate` if
+// it exists and becomes that user; otherwise stays uid 0 without any capability. As another user: nothing to do.
 Result<void> give_up_privileges(const std::string& state_dir, const std::string& socket);
 
 }  // namespace liongate::daemon

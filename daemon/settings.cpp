@@ -34,8 +34,7 @@ orchestrator::Settings to_settings(const config::DaemonConfig& config) {
   for (const config::PolicyRule& rule : config.policy) {
     settings.policy.rules.push_back({rule.plugin, rule.permission, rule.allow});
   }
-  settings.policy.otherwise =
-      config.grants_by_default() ? policy::Default::kGrant : policy::Default::kRefuse;
+  settings.policy.otherwise = config.grants_by_default() ? policy::Default::kGrant : policy::Default::kRefuse;
   settings.policy.environment = std::string(config::name_of(config.environment));
   settings.policy.protected_folders = {config.state_dir, config.socket};
   return settings;

@@ -7,10 +7,10 @@
 #include <cstdio>
 #include <cstdlib>
 
-#define LG_ASSERT(condition)                                                                          \
-  do {                                                                                                \
-    if (!(condition)) {                                                                               \
+#define LG_ASSERT(condition)                                                                            \
+  do {                                                                                                  \
+    if (!(condition)) {                                                                                 \
       std::fprintf(stderr, "liongate: broken invariant: %s (%s:%d)\n", #condition, __FILE__, __LINE__); \
-      std::abort();                                                                                   \
-    }                                                                                                 \
+      std::abort();                                                                                     \
+    }                                                                                                   \
   } while (false)

@@ -14,7 +14,9 @@ struct Sha256::Impl {
   void begin() { LG_ASSERT(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1); }
 };
 
-Sha256::Sha256() : impl_(std::make_unique<Impl>()) { impl_->begin(); }
+Sha256::Sha256() : impl_(std::make_unique<Impl>()) {
+  impl_->begin();
+}
 Sha256::~Sha256() = default;
 
 void Sha256::update(std::span<const std::byte> bytes) {

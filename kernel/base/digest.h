@@ -1,7 +1,7 @@
 // SHA-256 over bytes as hexadecimal text: of large payloads in events and of a plugin's files.
 //
-// Ownership and thread: one Sha256 is used by one thread. A target of its own (liongate_digest), so that what links only
-// kernel/base does not link OpenSSL.
+// Ownership and thread: one Sha256 is used by one thread. A target of its own (liongate_digest), so that what links
+// only kernel/base does not link OpenSSL.
 #pragma once
 
 #include <cstddef>

@@ -56,7 +56,9 @@ static_assert(table_is_in_enum_order(), "every reason has exactly one row, in th
 
 }  // namespace
 
-const ReasonTraits& traits_of(Reason reason) { return kReasons[static_cast<std::size_t>(reason)]; }
+const ReasonTraits& traits_of(Reason reason) {
+  return kReasons[static_cast<std::size_t>(reason)];
+}
 
 const ReasonTraits* find_reason(std::string_view name) {
   for (const ReasonTraits& row : kReasons) {
@@ -65,7 +67,9 @@ const ReasonTraits* find_reason(std::string_view name) {
   return nullptr;
 }
 
-std::size_t reason_count() { return kReasons.size(); }
+std::size_t reason_count() {
+  return kReasons.size();
+}
 
 Error make_error(Reason reason, std::string message) {
   Error error;

@@ -37,7 +37,8 @@ enum class PermissionKind : std::uint8_t {
   kForbidden,  // never granted; seed 000 names it to test refusal
 };
 
-// One entry of `permissions`: KIND[:ARGUMENT]. `text` is as written, `argument` normalised (paths: as written, not resolved).
+// One entry of `permissions`: KIND[:ARGUMENT]. `text` is as written, `argument` normalised (paths: as written, not
+// resolved).
 struct Permission {
   PermissionKind kind = PermissionKind::kForbidden;
   std::string argument;

@@ -85,16 +85,16 @@ class [[nodiscard]] Result<void> {
 #define LG_CONCAT(a, b) LG_CONCAT_INNER(a, b)
 
 // LG_TRY(expression): returns the error of a Result from the enclosing function, drops the value.
-#define LG_TRY(expression)                                                        \
-  do {                                                                            \
+#define LG_TRY(expression)                                                                 \
+  do {                                                                                     \
     if (auto lg_result_ = (expression); !lg_result_) return std::move(lg_result_).error(); \
   } while (false)
 
 // LG_ASSIGN(auto name, expression): declares or assigns `name` from a Result, or returns its error.
 #define LG_ASSIGN(target, expression) LG_ASSIGN_INNER(LG_CONCAT(lg_result_, __LINE__), target, expression)
-#define LG_ASSIGN_INNER(temporary, target, expression)        \
-  auto temporary = (expression);                              \
-  if (!temporary) return std::move(temporary).error();        \
+#define LG_ASSIGN_INNER(temporary, target, expression) \
+  auto temporary = (expression);                       \
+  if (!temporary) return std::move(temporary).error(); \
   target = std::move(temporary).value()
 
 }  // namespace liongate

@@ -25,7 +25,9 @@ Error failed(std::string_view call, std::string_view subject) {
 
 }  // namespace
 
-Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) { return open_at(AT_FDCWD, path, flags, mode); }
+Result<UniqueFd> open(const std::string& path, int flags, mode_t mode) {
+  return open_at(AT_FDCWD, path, flags, mode);
+}
 
 Result<UniqueFd> open_at(int dir_fd, const std::string& path, int flags, mode_t mode) {
   const int fd = retried([&] { return ::openat(dir_fd, path.c_str(), flags | O_CLOEXEC, mode); });

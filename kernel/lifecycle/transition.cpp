@@ -73,8 +73,8 @@ constexpr std::array<std::string_view, kStateCount> kStateNames = {
     "ABSENT", "CREATED", "STARTING", "RUNNING", "STOPPING", "STOPPED", "CRASHED", "FAILED", "UNLOADED"};
 
 constexpr std::array<std::string_view, kTriggerCount> kTriggerNames = {
-    "PluginLoaded",    "InstanceCreated", "PluginStarted",  "PluginStopping", "PluginStopped", "InstanceCrashed",
-    "PluginFailed",    "PluginReloaded",  "PluginReloaded", "PluginUnloaded", "DaemonStarted"};
+    "PluginLoaded", "InstanceCreated", "PluginStarted",  "PluginStopping", "PluginStopped", "InstanceCrashed",
+    "PluginFailed", "PluginReloaded",  "PluginReloaded", "PluginUnloaded", "DaemonStarted"};
 
 using Matrix = std::array<std::array<std::uint8_t, kTriggerCount>, kStateCount>;
 constexpr std::uint8_t kIllegal = 255;
@@ -108,7 +108,11 @@ std::optional<State> transition(State state, Trigger trigger) {
   return static_cast<State>(to);
 }
 
-std::string_view name_of(State state) { return kStateNames[static_cast<std::size_t>(state)]; }
-std::string_view name_of(Trigger trigger) { return kTriggerNames[static_cast<std::size_t>(trigger)]; }
+std::string_view name_of(State state) {
+  return kStateNames[static_cast<std::size_t>(state)];
+}
+std::string_view name_of(Trigger trigger) {
+  return kTriggerNames[static_cast<std::size_t>(trigger)];
+}
 
 }  // namespace liongate::lifecycle

@@ -1,4 +1,5 @@
-// The life of a plugin as one pure table: transition(state, trigger) -> state, the same for the living daemon and replay.
+// The life of a plugin as one pure table: transition(state, trigger) -> state, the same for the living daemon and
+// replay.
 //
 // Ownership and thread: pure functions over values.
 //

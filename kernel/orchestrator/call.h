@@ -72,7 +72,7 @@ struct Call {
 
   CallKey key = 0;
   State state = State::kQueued;
-  PluginActor* actor = nullptr;     // null once the call has ended
+  PluginActor* actor = nullptr;  // null once the call has ended
   std::string execution_id;
   std::string correlation_id;
   std::string requested_by;

@@ -16,7 +16,9 @@ namespace {
 constexpr std::size_t kEventMetadataBytesMax = 64 * 1024;
 constexpr auto kRefusalRecordInterval = std::chrono::seconds(1);
 
-std::size_t size_of(const v1::Payload& payload) { return payload.text().size() + payload.data().size(); }
+std::size_t size_of(const v1::Payload& payload) {
+  return payload.text().size() + payload.data().size();
+}
 
 void fill_content(const v1::Payload& payload, v1::Content& content) {
   const std::size_t size = size_of(payload);
@@ -82,17 +84,16 @@ Result<void> Dispatcher::check(const CallRequest& request, PluginActor* actor) {
         .with_hint("`liongatectl list-plugins` shows what is");
   }
   if (request.operation.size() > limits::kOperationBytesMax) {
-    return make_error(Reason::kInvalidArgument, "the operation's name is longer than " +
-                                                    std::to_string(limits::kOperationBytesMax) + " bytes");
+    return make_error(Reason::kInvalidArgument,
+                      "the operation's name is longer than " + std::to_string(limits::kOperationBytesMax) + " bytes");
   }
   if (request.correlation_id.size() > limits::kCorrelationIdBytesMax) {
-    return make_error(Reason::kInvalidArgument, "the correlation id is longer than " +
-                                                    std::to_string(limits::kCorrelationIdBytesMax) + " bytes");
+    return make_error(Reason::kInvalidArgument,
+                      "the correlation id is longer than " + std::to_string(limits::kCorrelationIdBytesMax) + " bytes");
   }
   if (request.timeout && (request.timeout->count() <= 0 || request.timeout->count() > limits::kInvokeTimeoutMsMax)) {
-    return make_error(Reason::kInvalidArgument,
-                      "the timeout must be above 0 and at most " +
-                          std::to_string(limits::kInvokeTimeoutMsMax / 3'600'000) + " hours");
+    return make_error(Reason::kInvalidArgument, "the timeout must be above 0 and at most " +
+                                                    std::to_string(limits::kInvokeTimeoutMsMax / 3'600'000) + " hours");
   }
   if (size_of(request.input) > limits::kInputBytesMax) {
     return make_error(Reason::kInputTooLarge, "an input of " + std::to_string(size_of(request.input)) +
@@ -313,8 +314,7 @@ void Dispatcher::arm_deadlines() {
 }
 
 Error Dispatcher::deadline_error(const Call& call) const {
-  const auto allowed =
-      std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count();
+  const auto allowed = std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count();
   const std::string where = call.state == Call::State::kRunning ? "while it ran" : "while it waited in the queue";
   if (call.deadline_source == Call::DeadlineSource::kWallTimeLimit) {
     return make_error(Reason::kLimitExceeded,

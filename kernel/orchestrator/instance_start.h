@@ -1,7 +1,7 @@
 // Launches an instance and waits for its Ready or its end: the one way a plugin's process comes to life.
 //
-// Ownership and thread: shared by whoever waits and by the instance's callbacks; kernel thread. `done` is called exactly
-// once and never inside begin(), unless cancel() came first.
+// Ownership and thread: shared by whoever waits and by the instance's callbacks; kernel thread. `done` is called
+// exactly once and never inside begin(), unless cancel() came first.
 #pragma once
 
 #include <functional>
@@ -24,7 +24,8 @@ class InstanceStart final : public std::enable_shared_from_this<InstanceStart>, 
   InstanceStart(boost::asio::io_context& context, supervision::Launcher& launcher, const Clock& clock,
                 std::shared_ptr<supervision::PluginLog> log);
 
-  // Fails with kLoadFailure (ended or silent before Ready; the last of its stderr is in the message), kSandboxUnavailable.
+  // Fails with kLoadFailure (ended or silent before Ready; the last of its stderr is in the message),
+  // kSandboxUnavailable.
   void begin(const supervision::InstanceOptions& options, Done done);
 
   // Kills what was launched; `done` will not be called.

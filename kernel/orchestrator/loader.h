@@ -1,7 +1,7 @@
 // Loads plugins: inspects the files, asks the policy, starts the process, and registers it only when it said Ready.
 //
-// Ownership and thread: owned by the orchestrator; kernel thread. Loads of different names run side by side; a name that
-// is being loaded is taken. A load that fails leaves one PluginLoadFailed in the log and nothing in the registry.
+// Ownership and thread: owned by the orchestrator; kernel thread. Loads of different names run side by side; a name
+// that is being loaded is taken. A load that fails leaves one PluginLoadFailed in the log and nothing in the registry.
 #pragma once
 
 #include <functional>

@@ -69,9 +69,9 @@ void PluginActor::done_when_durable(EventSeq seq, Done done) {
 }
 
 Error PluginActor::wrong_state(const char* what) const {
-  return make_error(Reason::kIllegalTransition, "plugin " + record_.name() + " is " +
-                                                    std::string(lifecycle::name_of(record_.state)) + ": it cannot be " +
-                                                    what);
+  return make_error(
+      Reason::kIllegalTransition,
+      "plugin " + record_.name() + " is " + std::string(lifecycle::name_of(record_.state)) + ": it cannot be " + what);
 }
 
 supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded) const {
@@ -92,8 +92,8 @@ Result<void> PluginActor::takes_calls() const {
     default:
       break;
   }
-  Error error = make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is " +
-                                                          std::string(lifecycle::name_of(record_.state)));
+  Error error = make_error(Reason::kPluginNotRunning,
+                           "plugin " + record_.name() + " is " + std::string(lifecycle::name_of(record_.state)));
   if (!record_.state_message.empty()) error.message += ": " + record_.state_message;
   error.hint = record_.state_reason == traits_of(Reason::kEntryPointChanged).name
                    ? "`liongatectl reload-plugin " + record_.name() + "` accepts the changed files"
@@ -137,7 +137,8 @@ void PluginActor::start(const std::string& actor, Done done) {
 }
 
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
-  if (const auto refusal = policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
+  if (const auto refusal =
+          policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
     fail_plugin(actor, refusal->error, std::move(done));
     return;
   }
@@ -261,15 +262,16 @@ void PluginActor::resume_desired_state() {
 // --- end of a process ---
 
 void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
-  const auto old = std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
+  const auto old =
+      std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
   Error error = cause ? *cause
                       : make_error(Reason::kPluginCrashed,
                                    "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
   // What came out of stderr last is often the only word on why.
   calls_.lose(instance, error);
   if (old != draining_.end()) {
-    draining_.erase(std::find_if(draining_.begin(), draining_.end(),
-                                 [&](const auto& one) { return one.get() == &instance; }));
+    draining_.erase(
+        std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; }));
     return;
   }
   if (instance_.get() != &instance) return;
@@ -301,12 +303,12 @@ void PluginActor::schedule_restart(std::optional<MonotonicTime> started) {
   const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
   const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
   if (!wait) {
-    fail_plugin("system",
-                make_error(Reason::kPluginCrashed, "it crashed more than " +
-                                                       std::to_string(limits::kRestartsPerMinuteMax) +
-                                                       " times within a minute; last: " + record_.state_message)
-                    .with_hint("`liongatectl get-plugin-logs " + record_.name() + "` shows what it said"),
-                [](const Result<void>&) {});
+    fail_plugin(
+        "system",
+        make_error(Reason::kPluginCrashed, "it crashed more than " + std::to_string(limits::kRestartsPerMinuteMax) +
+                                               " times within a minute; last: " + record_.state_message)
+            .with_hint("`liongatectl get-plugin-logs " + record_.name() + "` shows what it said"),
+        [](const Result<void>&) {});
     return;
   }
   restart_timer_.expires_after(*wait);

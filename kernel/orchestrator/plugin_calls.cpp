@@ -23,7 +23,8 @@ double milliseconds(MonotonicTime::duration duration) {
 Error failure_error(const v1::Failure& failure) {
   std::string message = to_utf8(failure.message().substr(0, kFailureMessageBytesMax));
   Error error = make_error(Reason::kPluginError, message.empty() ? "the plugin failed without a message" : message);
-  if (!failure.code().empty()) error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, kFailureMessageBytesMax));
+  if (!failure.code().empty())
+    error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, kFailureMessageBytesMax));
   error.metadata["retryable"] = failure.retryable() ? "true" : "false";
   return error;
 }
@@ -65,7 +66,9 @@ void PluginCalls::enqueue(Call& call) {
   pump();
 }
 
-bool PluginCalls::has_free_slot() const { return mode_ != Mode::kHold && slots_used_ < concurrency_; }
+bool PluginCalls::has_free_slot() const {
+  return mode_ != Mode::kHold && slots_used_ < concurrency_;
+}
 
 void PluginCalls::pump() {
   while (!waiting_.empty() && has_free_slot()) {
@@ -108,8 +111,8 @@ void PluginCalls::run_on_instance(Call& call) {
 void PluginCalls::run_command(Call& call) {
   auto run = std::make_shared<CommandRun>(context_.io, context_.launcher, static_cast<CommandListener&>(*this), log_,
                                           call.key);
-  std::string input = call.input.has_data() ? std::move(*call.input.mutable_data())
-                                            : std::move(*call.input.mutable_text());
+  std::string input =
+      call.input.has_data() ? std::move(*call.input.mutable_data()) : std::move(*call.input.mutable_text());
   call.input.Clear();
   const Result<void> started = run->start(record_.loaded, std::move(input), call.execution_id);
   if (started) {
@@ -126,7 +129,9 @@ Call* PluginCalls::running_on(const PluginInstance* instance, CallKey key) {
   return found != running_.end() && found->second.instance.get() == instance ? found->second.call : nullptr;
 }
 
-void PluginCalls::remove_running(CallKey key) { running_.erase(key); }
+void PluginCalls::remove_running(CallKey key) {
+  running_.erase(key);
+}
 
 v1::CallFigures PluginCalls::figures_of(const Call& call, PluginInstance* instance) const {
   v1::CallFigures figures;
@@ -179,8 +184,8 @@ bool PluginCalls::take_output(PluginInstance& instance, v1::Output& output) {
   if (call == nullptr) return false;
   call->output_bytes += output.part().text().size() + output.part().data().size();
   if (call->output_bytes > limits::kOutputBytesMax) {
-    withdraw(*call, make_error(Reason::kLimitExceeded, "the call streamed more than " +
-                                                           std::to_string(limits::kOutputBytesMax) + " bytes")
+    withdraw(*call, make_error(Reason::kLimitExceeded,
+                               "the call streamed more than " + std::to_string(limits::kOutputBytesMax) + " bytes")
                         .with("limit", "output_bytes_max"));
     return true;
   }
@@ -190,11 +195,10 @@ bool PluginCalls::take_output(PluginInstance& instance, v1::Output& output) {
 
 void PluginCalls::take_log(PluginInstance& instance, const v1::LogLine& line) {
   Call* call = line.call_id() == 0 ? nullptr : running_on(&instance, line.call_id());
-  const auto level = std::string_view(
-      line.level() == v1::LOG_LEVEL_DEBUG     ? "debug"
-      : line.level() == v1::LOG_LEVEL_WARNING ? "warning"
-      : line.level() == v1::LOG_LEVEL_ERROR   ? "error"
-                                              : "info");
+  const auto level = std::string_view(line.level() == v1::LOG_LEVEL_DEBUG     ? "debug"
+                                      : line.level() == v1::LOG_LEVEL_WARNING ? "warning"
+                                      : line.level() == v1::LOG_LEVEL_ERROR   ? "error"
+                                                                              : "info");
   log_->add("log", level, line.message(), call != nullptr ? std::string_view(call->execution_id) : "");
   if (call != nullptr && call->logs.size() < kCallLogLinesMax) call->logs.push_back(log_->lines().back());
 }
@@ -242,8 +246,8 @@ void PluginCalls::cancel_on_instance(Call& call, std::shared_ptr<PluginInstance>
     if (aborted) return;
     const auto late = withdrawn_.find(key);
     if (late == withdrawn_.end()) return;
-    late->second.instance->end(
-        make_error(Reason::kPluginCrashed, "plugin " + record_.name() + " was killed: it did not end a cancelled call"));
+    late->second.instance->end(make_error(Reason::kPluginCrashed,
+                                          "plugin " + record_.name() + " was killed: it did not end a cancelled call"));
   });
   withdrawn_.emplace(call.key, std::move(withdrawn));
   v1::CallFigures figures = figures_of(call, instance.get());
@@ -352,8 +356,7 @@ void PluginCalls::watch_cpu() {
   if (limit_ms == 0 || cpu_watched_) return;
   cpu_watched_ = true;
   // One thread cannot use a limit's worth of CPU in less time than that; several can, so it looks more often.
-  cpu_timer_.expires_after(
-      std::chrono::milliseconds(std::max<std::uint64_t>(kCpuCheckMsMin, limit_ms / 4)));
+  cpu_timer_.expires_after(std::chrono::milliseconds(std::max<std::uint64_t>(kCpuCheckMsMin, limit_ms / 4)));
   cpu_timer_.async_wait([this](const boost::system::error_code& error) {
     if (error) return;
     cpu_watched_ = false;

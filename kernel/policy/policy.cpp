@@ -17,7 +17,8 @@ std::string normalised(const std::string& path, const std::string& folder) {
   return text;
 }
 
-Refusal refusal(const std::string& permission, const std::string& rule, const std::string& why, const std::string& hint) {
+Refusal refusal(const std::string& permission, const std::string& rule, const std::string& why,
+                const std::string& hint) {
   Error error = make_error(Reason::kPermissionDenied, "permission \"" + permission + "\" is refused: " + why)
                     .with_hint(hint)
                     .with("permission", permission)
@@ -83,8 +84,7 @@ std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest
       }
     }
     if (!decided && policy.otherwise == Default::kRefuse) {
-      return refusal(permission, "no rule",
-                     "no policy rule grants it in environment \"" + policy.environment + "\"",
+      return refusal(permission, "no rule", "no policy rule grants it in environment \"" + policy.environment + "\"",
                      "add a rule under `policy:` in the daemon's configuration, or use --environment development");
     }
   }

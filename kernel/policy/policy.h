@@ -2,8 +2,8 @@
 //
 // Ownership and thread: a plain value of the kernel thread; replaced whole when the configuration is reloaded.
 //
-// The first rule whose two patterns match decides; what no rule names is refused, except in development. `forbidden` and
-// the daemon's own folders are refused in every environment, whatever the rules say.
+// The first rule whose two patterns match decides; what no rule names is refused, except in development. `forbidden`
+// and the daemon's own folders are refused in every environment, whatever the rules say.
 #pragma once
 
 #include <optional>

@@ -27,8 +27,8 @@ class PluginInspector {
  public:
   virtual ~PluginInspector() = default;
 
-  // Reads and validates the manifest, checks the folder and the entry point, digests the files. Permissions come back in
-  // their canonical spelling. Errors: kInvalidManifest, kUnknownPermission, kUnsafeFolder, kEntryPointNotFound, and
+  // Reads and validates the manifest, checks the folder and the entry point, digests the files. Permissions come back
+  // in their canonical spelling. Errors: kInvalidManifest, kUnknownPermission, kUnsafeFolder, kEntryPointNotFound, and
   // kUnimplemented for a runtime that this daemon does not have. `loaded.start` is left to the caller.
   virtual void inspect(PluginSource source, std::function<void(Result<v1::PluginLoaded>)> done) = 0;
 

@@ -9,7 +9,9 @@ using lifecycle::Trigger;
 
 namespace {
 
-std::string key_of(std::string_view text) { return std::string(text); }
+std::string key_of(std::string_view text) {
+  return std::string(text);
+}
 
 void clear_instance(PluginRecord& record) {
   record.instance_id = InstanceId();

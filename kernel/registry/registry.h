@@ -1,7 +1,7 @@
 // The loaded plugins by id and name, built by applying events and by nothing else.
 //
-// Ownership and thread: owned by the orchestrator, used on the kernel thread alone. Pointers to records stay valid until
-// the plugin is unloaded; who needs one for longer shares it.
+// Ownership and thread: owned by the orchestrator, used on the kernel thread alone. Pointers to records stay valid
+// until the plugin is unloaded; who needs one for longer shares it.
 #pragma once
 
 #include <cstdint>

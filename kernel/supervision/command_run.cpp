@@ -76,8 +76,7 @@ Result<void> CommandRun::start(const v1::PluginLoaded& loaded, std::string input
 
 void CommandRun::write_input() {
   while (input_sent_ < input_.size()) {
-    const ssize_t sent =
-        ::write(stdin_.native_handle(), input_.data() + input_sent_, input_.size() - input_sent_);
+    const ssize_t sent = ::write(stdin_.native_handle(), input_.data() + input_sent_, input_.size() - input_sent_);
     if (sent >= 0) {
       input_sent_ += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN) {
@@ -111,8 +110,8 @@ bool CommandRun::read_output() {
   if (got == 0) return false;
   const std::string_view part(bytes, static_cast<std::size_t>(got));
   if (output_.size() + part.size() > limits::kOutputBytesMax) {
-    end(make_error(Reason::kLimitExceeded, "the command wrote more than " + std::to_string(limits::kOutputBytesMax) +
-                                               " bytes to stdout")
+    end(make_error(Reason::kLimitExceeded,
+                   "the command wrote more than " + std::to_string(limits::kOutputBytesMax) + " bytes to stdout")
             .with("limit", "output_bytes_max"));
     return false;
   }
@@ -132,7 +131,9 @@ void CommandRun::abandon() {
   if (!ended_) launcher_.kill(launch_id_);
 }
 
-void CommandRun::on_launch_started(LaunchStarted started) { posture_ = std::move(started.posture); }
+void CommandRun::on_launch_started(LaunchStarted started) {
+  posture_ = std::move(started.posture);
+}
 
 void CommandRun::on_launch_ended(PluginExit exit) {
   const auto self = shared_from_this();  // the listener may drop the last owner

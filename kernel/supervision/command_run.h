@@ -22,8 +22,8 @@ class CommandListener {
   virtual ~CommandListener() = default;
   virtual void on_command_output(CommandRun& run, std::string_view part) = 0;
   // `cause` is set when we ended it; else `exit` decides. `output` is all of stdout.
-  virtual void on_command_ended(CommandRun& run, const PluginExit& exit, std::optional<Error> cause,
-                                std::string output, std::string stderr_tail) = 0;
+  virtual void on_command_ended(CommandRun& run, const PluginExit& exit, std::optional<Error> cause, std::string output,
+                                std::string stderr_tail) = 0;
 };
 
 class CommandRun final : public std::enable_shared_from_this<CommandRun>, private LaunchListener {

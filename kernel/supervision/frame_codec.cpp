@@ -41,8 +41,8 @@ Result<bool> FrameDecoder::next(v1::Frame& frame) {
     const std::uint32_t length = read_length(buffer_.data() + begin_);
     if (length == 0 || length > frame_bytes_max_) {
       return make_error(Reason::kPluginProtocolError, "a frame announces " + std::to_string(length) +
-                                                          " bytes; between 1 and " +
-                                                          std::to_string(frame_bytes_max_) + " are allowed");
+                                                          " bytes; between 1 and " + std::to_string(frame_bytes_max_) +
+                                                          " are allowed");
     }
     wanted_ = limits::kFrameHeaderBytes + length;
   }

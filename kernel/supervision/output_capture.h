@@ -1,7 +1,7 @@
 // Reads what a process writes to stdout or stderr into its log, line by line, at a bounded rate.
 //
-// Ownership and thread: shared with its own pending reads; kernel thread. A plugin that floods is slowed down by its full
-// pipe: at most kBytesPerWindow are read in each window, so that it costs its neighbours nothing.
+// Ownership and thread: shared with its own pending reads; kernel thread. A plugin that floods is slowed down by its
+// full pipe: at most kBytesPerWindow are read in each window, so that it costs its neighbours nothing.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -17,8 +17,8 @@ namespace liongate::supervision {
 class OutputCapture : public std::enable_shared_from_this<OutputCapture> {
  public:
   // `source` is "stdout" or "stderr"; `log` is shared because lines may still come while the plugin is being forgotten.
-  OutputCapture(boost::asio::io_context& context, UniqueFd read_end, std::string source,
-                std::shared_ptr<PluginLog> log, std::string execution_id);
+  OutputCapture(boost::asio::io_context& context, UniqueFd read_end, std::string source, std::shared_ptr<PluginLog> log,
+                std::string execution_id);
 
   void start() { wait(); }
 

@@ -69,8 +69,9 @@ Error load_error(const std::string& name, const PluginExit& exit) {
       error.hint = "grant the path a symbolic link leads to, not the link";
     }
   } else {
-    error.hint = "a plugin must answer Hello with Ready; what it wrote to stderr: `liongatectl get-plugin-logs`, or "
-                 "start it by hand";
+    error.hint =
+        "a plugin must answer Hello with Ready; what it wrote to stderr: `liongatectl get-plugin-logs`, or "
+        "start it by hand";
   }
   return error;
 }

@@ -113,7 +113,9 @@ void PluginInstance::on_ready_timeout() {
           .with_hint("a plugin must read Hello from fd 3 and answer Ready on fd 4; see docs/plugin-authors.md"));
 }
 
-void PluginInstance::on_stop_timeout() { launcher_.kill(launch_id_); }
+void PluginInstance::on_stop_timeout() {
+  launcher_.kill(launch_id_);
+}
 
 void PluginInstance::on_close_timeout() {
   end(make_error(Reason::kPluginProtocolError, "plugin " + name_ + " closed its frame pipe (fd 4) while it runs"));
@@ -143,8 +145,8 @@ void PluginInstance::flush_soon() {
 
 void PluginInstance::flush() {
   while (outgoing_sent_ < outgoing_.size() && to_plugin_.is_open()) {
-    const ssize_t sent = ::write(to_plugin_.native_handle(), outgoing_.data() + outgoing_sent_,
-                                 outgoing_.size() - outgoing_sent_);
+    const ssize_t sent =
+        ::write(to_plugin_.native_handle(), outgoing_.data() + outgoing_sent_, outgoing_.size() - outgoing_sent_);
     if (sent >= 0) {
       outgoing_sent_ += static_cast<std::size_t>(sent);
       continue;

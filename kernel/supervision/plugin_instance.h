@@ -4,7 +4,8 @@
 //
 // States: LAUNCHING (Hello is in the pipe) -> READY (Ready was read) -> STOPPING (Shutdown was sent) -> ENDED. Every
 // instance ends exactly once by on_instance_ended, after its process was reaped; nothing of it is left then. What the
-// plugin sends against the protocol ends it with kPluginProtocolError: the instance is killed and says so when it ended.
+// plugin sends against the protocol ends it with kPluginProtocolError: the instance is killed and says so when it
+// ended.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

@@ -6,18 +6,17 @@ namespace {
 // What a line costs besides its text; keeps a flood of empty lines bounded too.
 constexpr std::size_t kLineOverheadBytes = 128;
 
-std::size_t cost_of(const LogLine& line) { return line.text.size() + kLineOverheadBytes; }
+std::size_t cost_of(const LogLine& line) {
+  return line.text.size() + kLineOverheadBytes;
+}
 
 }  // namespace
 
 void PluginLog::add(std::string_view source, std::string_view level, std::string_view text,
                     std::string_view execution_id) {
-  LogLine line{clock_.wall_ns(),
-               std::string(source),
-               std::string(level),
-               std::string(text.substr(0, limits::kPluginLogLineBytesMax)),
-               std::string(execution_id),
-               0};
+  LogLine line{clock_.wall_ns(),          std::string(source),
+               std::string(level),        std::string(text.substr(0, limits::kPluginLogLineBytesMax)),
+               std::string(execution_id), 0};
   bytes_ += cost_of(line);
   while (bytes_ > limits::kPluginLogBytesMax && !lines_.empty()) {
     bytes_ -= cost_of(lines_.front());

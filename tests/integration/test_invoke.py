@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 import uuid
 
 import pytest
 from harness import wire
-from harness.daemon import Daemon, assert_every_call_ended_once
+from harness.daemon import Daemon, assert_every_call_ended_once, invoke_fields
 from harness.waiting import eventually
 
 MIB = 1024 * 1024
@@ -115,8 +116,6 @@ def test_small_contents_are_stored_in_the_log(daemon: Daemon) -> None:
 
 
 def test_large_contents_are_stored_as_length_and_digest(daemon: Daemon) -> None:
-    import hashlib
-
     daemon.load("echo")
     large = b"x" * (KEPT_BYTES_MAX + 1)
     daemon.invoke("echo", data=large)
@@ -251,21 +250,18 @@ def test_a_slow_call_does_not_hold_up_another_plugin(daemon: Daemon) -> None:
 
 def test_a_full_queue_refuses_with_a_hint_when_to_retry(daemon: Daemon) -> None:
     daemon.load("slow_single")
-    calls = [daemon.invoke_later("slow-single", "60000", durability=wire.plugin_service.DURABILITY_ASYNC)
-             for _ in range(CALLS_PER_PLUGIN_MAX + 8)]
-    outcomes: list[object] = []
-
-    def some_refused() -> bool:
-        outcomes[:] = [call.outcome() for call in calls if call.done()]
-        return len(outcomes) == 8
-
-    eventually(some_refused, "8 calls are refused")
-    for refusal in outcomes:
-        assert isinstance(refusal, wire.Refusal)
-        assert (refusal.reason, refusal.code) == ("QUEUE_FULL", "RESOURCE_EXHAUSTED")
-        assert int(refusal.metadata["retry_delay_ms"]) > 0
-    for call in calls:
-        call.cancel()
+    # One connection carries 1024 calls at most, so that the queue cannot be filled through a single one.
+    with wire.Client(daemon.socket) as one, wire.Client(daemon.socket) as other:
+        calls = [client.plugins.later("InvokePlugin", **invoke_fields("slow-single", "60000", {}))
+                 for client in (one, other) for _ in range(CALLS_PER_PLUGIN_MAX // 2)]
+        eventually(lambda: daemon.get("slow-single").statistics.calls_queued == CALLS_PER_PLUGIN_MAX - 1,
+                   "the queue is full")
+        with wire.refused("QUEUE_FULL", "RESOURCE_EXHAUSTED") as refusals:
+            daemon.invoke("slow-single", "0")
+        assert int(refusals[0].metadata["retry_delay_ms"]) > 0
+        assert daemon.ctl.refused("invoke-plugin", "slow-single").exit_code == 9
+        assert not any(call.done() for call in calls)
+    # Both clients have gone: nobody waits for any of the calls, and every one of them ends in the log.
     daemon.wait_idle()
     assert daemon.invoke("slow-single", "0").text == "slept"
     assert_every_call_ended_once(daemon)
@@ -338,7 +334,7 @@ def test_unknown_plugins_are_not_found_and_leave_no_event(daemon: Daemon) -> Non
 def test_arguments_out_of_bounds_are_refused(daemon: Daemon, fields: dict[str, object]) -> None:
     daemon.load("hello")
     with wire.refused("INVALID_ARGUMENT", "INVALID_ARGUMENT"):
-        daemon.invoke("hello", "x", **fields)
+        daemon.invoke("hello", "x", timeout_s=None, **fields)
     assert daemon.invoke("hello", "x").success
 
 

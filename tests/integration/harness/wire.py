@@ -109,6 +109,7 @@ class Service:
 
     def __init__(self, channel: grpc.Channel, descriptor: Any) -> None:
         self._methods: dict[str, tuple[Any, Any, bool]] = {}
+        self._kept: list[Any] = []
         for method in descriptor.methods:
             proto = descriptor_pb2.MethodDescriptorProto()
             method.CopyToProto(proto)
@@ -121,7 +122,7 @@ class Service:
     def __getattr__(self, name: str) -> Any:
         call, request_class, streams = self._methods[name]
 
-        def ask(timeout_s: float = CALL_TIMEOUT_S, **fields: Any) -> Any:
+        def ask(timeout_s: float | None = CALL_TIMEOUT_S, **fields: Any) -> Any:
             request = request_class(**fields)
             if streams:
                 return _raising(call(request, timeout=timeout_s))
@@ -132,9 +133,11 @@ class Service:
 
         return ask
 
-    def later(self, name: str, timeout_s: float = CALL_TIMEOUT_S, **fields: Any) -> PendingCall:
+    def later(self, name: str, timeout_s: float | None = CALL_TIMEOUT_S, **fields: Any) -> PendingCall:
         call, request_class, _ = self._methods[name]
-        return PendingCall(call.future(request_class(**fields), timeout=timeout_s))
+        future = call.future(request_class(**fields), timeout=timeout_s)
+        self._kept.append(future)  # grpcio cancels a call whose future nobody holds any more
+        return PendingCall(future)
 
     def open(self, name: str, timeout_s: float | None = CALL_TIMEOUT_S, **fields: Any) -> Any:
         """A stream that the test reads and cancels itself."""
