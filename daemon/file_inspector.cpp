@@ -94,7 +94,7 @@ void FileInspector::inspect(registry::PluginSource source, std::function<void(Re
 void FileInspector::digest(const v1::PluginLoaded& loaded, std::function<void(Result<std::string>)> done) {
   if (!admit(done)) return;
   boost::asio::post(worker_, [this, folder = loaded.folder(), done = std::move(done)]() mutable {
-    Result<std::string> result = digest_folder(opener_, folder);
+    Result<std::string> result = digest_folder(opener_, digests_, folder);
     if (!result && result.error().reason == Reason::kInternal) {
       result = no_entry_point(folder, "cannot be read: " + result.error().message);
     }
@@ -122,7 +122,7 @@ Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource
   choose_entry_point(manifest, loaded);
   LG_TRY(check_entry_point(loaded));
   loaded.set_config_json(default_config_json(loaded.manifest().configuration_schema_json()));
-  LG_ASSIGN(*loaded.mutable_digest_sha256(), digest_folder(opener_, loaded.folder()));
+  LG_ASSIGN(*loaded.mutable_digest_sha256(), digest_folder(opener_, digests_, loaded.folder()));
   return loaded;
 }
 

@@ -9,6 +9,7 @@
 #include <boost/asio/thread_pool.hpp>
 #include <string>
 
+#include "daemon/digest_cache.h"
 #include "daemon/file_opener.h"
 #include "daemon/folder_safety.h"
 #include "kernel/base/manifest.h"
@@ -38,6 +39,7 @@ class FileInspector final : public registry::PluginInspector {
 
   boost::asio::io_context& kernel_;
   FileOpener opener_;
+  DigestCache digests_;
   FolderRules rules_;
   int jobs_ = 0;  // kernel thread
   boost::asio::thread_pool worker_{1};

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <memory>
 #include <vector>
 
@@ -20,6 +21,7 @@ constexpr int kDepthMax = 32;
 
 struct Walk {
   FileOpener& opener;
+  DigestCache& cache;
   Sha256 digest;
   std::size_t files = 0;
   std::uint64_t bytes = 0;
@@ -57,19 +59,28 @@ Result<void> add_contents(Walk& walk, const std::string& path, const struct stat
                                "." + std::to_string(info.st_ctim.tv_nsec));
     return {};
   }
+  walk.bytes += static_cast<std::uint64_t>(info.st_size);
+  if (const auto known = walk.cache.find(info)) {
+    add_field(walk.digest, *known);
+    return {};
+  }
+  const std::int64_t begun = std::time(nullptr);
   LG_ASSIGN(const UniqueFd fd, walk.opener.open(path, sandbox::OpenKind::kFile));
+  struct stat opened {};
+  if (::fstat(fd.get(), &opened) != 0) return make_errno_error(Reason::kInternal, "stat " + path, errno);
+  Sha256 contents;
   std::array<std::byte, 256 * 1024> chunk;
-  std::uint64_t size = 0;
   for (;;) {
     const ssize_t got = ::read(fd.get(), chunk.data(), chunk.size());
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) return make_errno_error(Reason::kInternal, "read " + path, errno);
     if (got == 0) break;
-    walk.digest.update(std::span(chunk.data(), static_cast<std::size_t>(got)));
-    size += static_cast<std::uint64_t>(got);
+    contents.update(std::span(chunk.data(), static_cast<std::size_t>(got)));
   }
-  walk.bytes += size;
-  walk.digest.update(std::as_bytes(std::span(&size, 1)));
+  std::string digest = contents.finish_hex();
+  add_field(walk.digest, digest);
+  // What was opened, not what was listed: a file put into its place meanwhile has another inode.
+  walk.cache.remember(opened, begun, std::move(digest));
   return {};
 }
 
@@ -111,8 +122,8 @@ Result<void> add_folder(Walk& walk, const std::string& folder, const std::string
 
 }  // namespace
 
-Result<std::string> digest_folder(FileOpener& opener, const std::string& folder) {
-  Walk walk{opener, {}, 0, 0};
+Result<std::string> digest_folder(FileOpener& opener, DigestCache& cache, const std::string& folder) {
+  Walk walk{opener, cache, {}, 0, 0};
   LG_TRY(add_folder(walk, folder, "", 0));
   return walk.digest.finish_hex();
 }

@@ -8,11 +8,12 @@
 
 #include <string>
 
+#include "daemon/digest_cache.h"
 #include "daemon/file_opener.h"
 #include "kernel/base/result.h"
 
 namespace liongate::daemon {
 
-Result<std::string> digest_folder(FileOpener& opener, const std::string& folder);
+Result<std::string> digest_folder(FileOpener& opener, DigestCache& cache, const std::string& folder);
 
 }  // namespace liongate::daemon

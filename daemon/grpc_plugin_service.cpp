@@ -259,11 +259,15 @@ void GrpcPluginService::serve_stream_invoke(const GrpcEdge& edge) {
 void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
   using Call = StreamCall<Service, v1::GetPluginLogsRequest, v1::GetPluginLogsResponse>;
   const auto answer = [this](const std::shared_ptr<Call>& call) -> orchestrator::LogFollower {
-    std::function<void(const supervision::LogLine&)> follower;
+    supervision::PluginLog::Follower follower;
     if (call->request().follow()) {
-      follower = [call](const supervision::LogLine& line) {
+      follower = [call](const supervision::LogLine* line) {
+        if (line == nullptr) {
+          call->finish();
+          return;
+        }
         v1::GetPluginLogsResponse response;
-        *response.add_entries() = to_entry(line);
+        *response.add_entries() = to_entry(*line);
         if (call->write(std::move(response)) > kStreamMessagesMax) {
           call->fail(make_error(Reason::kQueueFull, "the reader is too slow for what the plugin writes")
                          .with_hint("follow again; what was missed is in `get-plugin-logs`"));

@@ -1,5 +1,6 @@
 #include "daemon/grpc_server.h"
 
+#include <grpc/grpc.h>
 #include <grpcpp/ext/proto_server_reflection_plugin.h>
 #include <grpcpp/health_check_service_interface.h>
 #include <grpcpp/resource_quota.h>
@@ -26,6 +27,7 @@ GrpcServer::~GrpcServer() {
 }
 
 Result<void> GrpcServer::start() {
+  grpc_init();  // never given back: gRPC's shutdown waits for a poll of up to ten seconds (see main)
   grpc::EnableDefaultHealthCheckService(true);
   grpc::reflection::InitProtoReflectionServerBuilderPlugin();
   grpc::ServerBuilder builder;

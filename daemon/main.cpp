@@ -170,5 +170,9 @@ int main(int argc, char** argv) {
   auto foundation = daemon::lay_foundation(std::move(*config), config_path);
   if (!foundation) return fail(foundation.error());
   const Result<void> served = daemon::run_daemon(std::move(*foundation));
-  return served ? 0 : fail(served.error());
+  const int code = served ? 0 : fail(served.error());
+  // Everything is durable and nothing runs: gRPC's own threads may sit in a poll of ten seconds and are not waited for.
+  spdlog::shutdown();
+  std::fflush(nullptr);
+  std::_Exit(code);
 }

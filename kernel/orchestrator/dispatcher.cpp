@@ -152,7 +152,7 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
   deadlines_.emplace(call.deadline, key);
   arm_deadlines();
   if (call.durability == Durability::kBeforeRun) {
-    call.state = Call::State::kCommittingStart;
+    actor->expect(call);
     context_.journal.when_durable(*invoked, [this, key] {
       const auto found = calls_.find(key);
       if (found == calls_.end() || found->second->state != Call::State::kCommittingStart) return;
@@ -295,13 +295,7 @@ void Dispatcher::deliver(CallKey key) {
 void Dispatcher::cancel(CallKey key) {
   const auto found = calls_.find(key);
   if (found == calls_.end() || found->second->state == Call::State::kCommittingEnd) return;
-  Call& call = *found->second;
-  Error error = make_error(Reason::kCancelled, "the caller cancelled the call");
-  if (call.state == Call::State::kCommittingStart) {
-    fail(call, std::move(error), {});
-  } else {
-    call.actor->withdraw(call, std::move(error));
-  }
+  found->second->actor->withdraw(*found->second, make_error(Reason::kCancelled, "the caller cancelled the call"));
 }
 
 void Dispatcher::arm_deadlines() {
@@ -333,11 +327,7 @@ void Dispatcher::on_deadline() {
     const CallKey key = deadlines_.begin()->second;
     deadlines_.erase(deadlines_.begin());
     Call& call = *calls_.at(key);
-    if (call.state == Call::State::kCommittingStart) {
-      fail(call, deadline_error(call), {});
-    } else {
-      call.actor->withdraw(call, deadline_error(call));
-    }
+    call.actor->withdraw(call, deadline_error(call));
   }
   arm_deadlines();
 }

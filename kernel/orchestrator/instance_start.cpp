@@ -82,7 +82,10 @@ void InstanceStart::on_instance_ended(PluginInstance& instance, const supervisio
   if (error.reason == Reason::kPluginProtocolError) error.reason = Reason::kLoadFailure;
   if (exit.kind != supervision::ExitKind::kSetupFailed) {
     const std::string tail = to_utf8(log_->tail(kOutputTailBytes));
-    if (!tail.empty()) error.metadata["output"] = tail;
+    if (!tail.empty()) {
+      error.message += "; its last words: " + tail.substr(tail.rfind('\n', tail.size() - 2) + 1);
+      error.metadata["output"] = tail;
+    }
   }
   finish(std::move(error));
 }

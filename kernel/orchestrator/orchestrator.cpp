@@ -253,7 +253,7 @@ void Orchestrator::check_health(const std::string& plugin, std::function<void(Re
 // --- plugin output ---
 
 Result<LogFollower> Orchestrator::read_logs(const std::string& plugin, std::size_t tail_lines,
-                                            std::function<void(const supervision::LogLine&)> follower) {
+                                            supervision::PluginLog::Follower follower) {
   PluginActor* found = find_plugin(plugin);
   if (found == nullptr) return not_found(plugin);
   LogFollower result;

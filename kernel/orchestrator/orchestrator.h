@@ -89,7 +89,7 @@ class Orchestrator final : private PluginHost {
 
   // --- plugin output ---
   Result<LogFollower> read_logs(const std::string& plugin, std::size_t tail_lines,
-                                std::function<void(const supervision::LogLine&)> follower);
+                                supervision::PluginLog::Follower follower);
   void unfollow_logs(const LogFollower& follower);
 
   // --- calls ---

@@ -42,6 +42,7 @@ class PluginActor final : private supervision::InstanceListener {
   std::size_t call_count() const { return calls_.waiting_count() + calls_.running_count(); }
   std::size_t waiting_count() const { return calls_.waiting_count(); }
   std::size_t running_count() const { return calls_.running_count(); }
+  void expect(Call& call) { calls_.expect(call); }
   void enqueue(Call& call) { calls_.enqueue(call); }
   void withdraw(Call& call, Error error) { calls_.withdraw(call, std::move(error)); }
 

@@ -60,7 +60,13 @@ void PluginCalls::hold() {
   instance_.reset();
 }
 
+void PluginCalls::expect(Call& call) {
+  call.state = Call::State::kCommittingStart;
+  committing_.insert(&call);
+}
+
 void PluginCalls::enqueue(Call& call) {
+  committing_.erase(&call);
   call.state = Call::State::kQueued;
   waiting_.push_back(&call);
   pump();
@@ -219,8 +225,9 @@ void PluginCalls::lose(const PluginInstance& instance, const Error& error) {
 }
 
 void PluginCalls::withdraw(Call& call, Error error) {
-  if (call.state == Call::State::kQueued) {
+  if (call.state == Call::State::kQueued || call.state == Call::State::kCommittingStart) {
     std::erase(waiting_, &call);
+    committing_.erase(&call);
     v1::CallFigures figures;
     figures.set_queue_time_ms(milliseconds(context_.clock.now() - call.accept_time));
     sink_.fail(call, std::move(error), std::move(figures));
@@ -256,6 +263,8 @@ void PluginCalls::cancel_on_instance(Call& call, std::shared_ptr<PluginInstance>
 }
 
 void PluginCalls::fail_waiting(const Error& error) {
+  waiting_.insert(waiting_.end(), committing_.begin(), committing_.end());
+  committing_.clear();
   while (!waiting_.empty()) {
     Call& call = *waiting_.front();
     waiting_.pop_front();

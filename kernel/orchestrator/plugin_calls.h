@@ -12,6 +12,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <unordered_map>
 
 #include "kernel/orchestrator/call.h"
@@ -42,6 +43,8 @@ class PluginCalls final : private supervision::CommandListener {
   // Calls wait until the next serve.
   void hold();
 
+  // A call whose PluginInvoked is on its way to the disk; enqueue follows unless the call ends first.
+  void expect(Call& call);
   void enqueue(Call& call);
   // The caller no longer waits (deadline, cancel): ends the call with `error`, wherever it is.
   void withdraw(Call& call, Error error);
@@ -57,7 +60,7 @@ class PluginCalls final : private supervision::CommandListener {
   // The instance has ended: every call that it had gets `error`.
   void lose(const supervision::PluginInstance& instance, const Error& error);
 
-  std::size_t waiting_count() const { return waiting_.size(); }
+  std::size_t waiting_count() const { return waiting_.size() + committing_.size(); }
   std::size_t running_count() const { return running_.size(); }
   // Calls that `instance` still has, withdrawn ones included.
   std::size_t open_on(const supervision::PluginInstance& instance) const;
@@ -102,6 +105,7 @@ class PluginCalls final : private supervision::CommandListener {
   std::uint32_t concurrency_ = 1;
   std::size_t slots_used_ = 0;  // of instance_, or of the commands
   std::deque<Call*> waiting_;
+  std::set<Call*> committing_;
   std::unordered_map<CallKey, Running> running_;
   std::map<CallKey, Withdrawn> withdrawn_;
   std::map<CallKey, std::shared_ptr<supervision::CommandRun>> commands_;

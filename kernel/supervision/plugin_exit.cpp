@@ -69,9 +69,7 @@ Error load_error(const std::string& name, const PluginExit& exit) {
       error.hint = "grant the path a symbolic link leads to, not the link";
     }
   } else {
-    error.hint =
-        "a plugin must answer Hello with Ready; what it wrote to stderr: `liongatectl get-plugin-logs`, or "
-        "start it by hand";
+    error.hint = "a plugin must read Hello from fd 3 and answer Ready on fd 4; see docs/plugin-authors.md";
   }
   return error;
 }

@@ -1,5 +1,7 @@
 #include "kernel/supervision/plugin_log.h"
 
+#include <utility>
+
 namespace liongate::supervision {
 namespace {
 
@@ -11,6 +13,10 @@ std::size_t cost_of(const LogLine& line) {
 }
 
 }  // namespace
+
+PluginLog::~PluginLog() {
+  for (const auto& [token, follower] : std::exchange(followers_, {})) follower(nullptr);
+}
 
 void PluginLog::add(std::string_view source, std::string_view level, std::string_view text,
                     std::string_view execution_id) {
@@ -33,11 +39,11 @@ void PluginLog::add(std::string_view source, std::string_view level, std::string
   // A follower may unfollow itself while it is called.
   for (auto next = followers_.begin(); next != followers_.end();) {
     auto current = next++;
-    current->second(lines_.back());
+    current->second(&lines_.back());
   }
 }
 
-std::uint64_t PluginLog::follow(std::function<void(const LogLine&)> follower) {
+std::uint64_t PluginLog::follow(Follower follower) {
   followers_[next_token_] = std::move(follower);
   return next_token_++;
 }

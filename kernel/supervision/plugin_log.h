@@ -27,14 +27,19 @@ struct LogLine {
 class PluginLog {
  public:
   explicit PluginLog(const Clock& clock) : clock_(clock) {}
+  ~PluginLog();
+  PluginLog(const PluginLog&) = delete;
+  PluginLog& operator=(const PluginLog&) = delete;
 
   // Keeps a line; the oldest go when the ring is full. A line over the bound is cut.
   void add(std::string_view source, std::string_view level, std::string_view text, std::string_view execution_id);
 
   const std::deque<LogLine>& lines() const { return lines_; }
 
-  // Calls `follower` with each new line until the token is given back.
-  std::uint64_t follow(std::function<void(const LogLine&)> follower);
+  // Calls `follower` with each new line until the token is given back, and with nullptr when there will be no more: the
+  // plugin was unloaded.
+  using Follower = std::function<void(const LogLine*)>;
+  std::uint64_t follow(Follower follower);
   void unfollow(std::uint64_t token) { followers_.erase(token); }
 
   // The last lines as one text of at most `bytes_max`: for the error of a plugin that died.
@@ -46,7 +51,7 @@ class PluginLog {
   std::size_t bytes_ = 0;
   std::uint64_t dropped_ = 0;
   std::uint64_t next_token_ = 1;
-  std::map<std::uint64_t, std::function<void(const LogLine&)>> followers_;
+  std::map<std::uint64_t, Follower> followers_;
 };
 
 // Cuts a stream of bytes into lines of bounded length.

@@ -280,7 +280,7 @@ TEST_CASE("names of paths that are not UTF-8 do not spoil the log") {
   {
     Kernel kernel(folder.path);
     kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.set_folder("/plugins/gr\xFC\xDF"); };
-    kernel.wait(kernel.load("hello"));
+    static_cast<void>(kernel.wait(kernel.load("hello")).has_value());  // loaded or refused: both would do
     CHECK_FALSE(kernel.event_types().empty());
   }
   const Kernel next_life(folder.path);

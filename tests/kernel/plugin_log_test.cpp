@@ -2,6 +2,7 @@
 #include "kernel/supervision/plugin_log.h"
 
 #include <catch2/catch.hpp>
+#include <memory>
 #include <vector>
 
 using namespace liongate;
@@ -85,7 +86,7 @@ TEST_CASE("a follower hears each new line until it gives its token back") {
   PluginLog log(clock);
   log.add("stdout", "", "before", "");
   std::vector<std::string> heard;
-  const std::uint64_t token = log.follow([&](const LogLine& line) { heard.push_back(line.text); });
+  const std::uint64_t token = log.follow([&](const LogLine* line) { heard.push_back(line->text); });
   CHECK(token != 0);
   log.add("stdout", "", "one", "");
   log.add("stdout", "", "two", "");
@@ -99,10 +100,12 @@ TEST_CASE("followers have tokens of their own") {
   PluginLog log(clock);
   int first = 0;
   int second = 0;
-  const std::uint64_t token = log.follow([&](const LogLine&) { ++first; });
-  CHECK(log.follow([&](const LogLine&) { ++second; }) != token);
+  const std::uint64_t token = log.follow([&](const LogLine*) { ++first; });
+  const std::uint64_t other = log.follow([&](const LogLine*) { ++second; });
+  CHECK(other != token);
   log.unfollow(token);
   log.add("stdout", "", "x", "");
+  log.unfollow(other);
   CHECK(first == 0);
   CHECK(second == 1);
 }
@@ -114,16 +117,28 @@ TEST_CASE("a follower may unfollow itself while it is called, and goes on undist
   std::vector<std::string> heard;
   // Long enough to live on the heap: a function that is destroyed while it runs shows under the address sanitizer.
   const std::string mark = "a text that no small string optimisation holds";
-  token = log.follow([&log, &token, &heard, mark](const LogLine& line) {
+  token = log.follow([&log, &token, &heard, mark](const LogLine* line) {
     log.unfollow(token);
-    heard.push_back(mark + line.text);
+    heard.push_back(mark + line->text);
   });
   int others = 0;
-  log.follow([&](const LogLine&) { ++others; });
+  const std::uint64_t other = log.follow([&](const LogLine*) { ++others; });
   log.add("stdout", "", "one", "");
   log.add("stdout", "", "two", "");
+  log.unfollow(other);
   CHECK(heard == std::vector<std::string>{mark + "one"});
   CHECK(others == 2);
+}
+
+TEST_CASE("a follower is told once that there will be no more lines") {
+  const SystemClock clock;
+  auto log = std::make_unique<PluginLog>(clock);
+  int ends = 0;
+  log->follow([&](const LogLine* line) { ends += line == nullptr ? 1 : 0; });
+  log->add("stdout", "", "one", "");
+  CHECK(ends == 0);
+  log.reset();
+  CHECK(ends == 1);
 }
 
 TEST_CASE("the tail is the last whole lines that fit") {

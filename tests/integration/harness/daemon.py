@@ -72,7 +72,7 @@ class Daemon:
         self.env = env or {}
         self.damaged = False  # a test that breaks the log on purpose says so here
         # Always a file of its own: the machine's configuration has no say here.
-        self.config.write_text(config or "log_level: info\n", encoding="utf-8")
+        self.config.write_text(config or "stop_grace_ms: 1000\n", encoding="utf-8")
         self.config.chmod(0o644)
         self.notifications = Notifications(self.folder / "n")
         self.process: subprocess.Popen[bytes] | None = None
@@ -189,7 +189,13 @@ class Daemon:
     def status(self) -> Any:
         return self.client.system.GetStatus()
 
-    def events(self, limit: int = 0, **filters: Any) -> list[wire.Event]:
+    def events(self, **filters: Any) -> list[wire.Event]:
+        """What has happened up to now: readers see an event when it is written, a moment after it happened."""
+        until = self.status().last_seq
+        self.wait_event(after_seq=until - 1)
+        return [event for event in self.events_on_disk(**filters) if event.seq <= until]
+
+    def events_on_disk(self, limit: int = 0, **filters: Any) -> list[wire.Event]:
         replies = self.client.log.ReplayEvents(filter=event_filter(filters), limit=limit)
         return [event for reply in replies for event in reply.events]
 

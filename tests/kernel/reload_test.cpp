@@ -1,0 +1,180 @@
+// Goal: a reload brings new files under the same id and loses no call: the old instance drains, the new one serves.
+#include <catch2/catch.hpp>
+
+#include "tests/kernel/kernel_fixture.h"
+
+using namespace liongate;
+using namespace liongate::testing;
+using namespace std::chrono_literals;
+using orchestrator::Orchestrator;
+
+namespace {
+
+Script open_calls(std::uint32_t concurrency) {
+  Script script;
+  script.concurrency = concurrency;
+  script.on_invoke = leave_open;
+  return script;
+}
+
+}  // namespace
+
+TEST_CASE("a reload keeps the id and brings new files and a new instance") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  const v1::Plugin before = kernel.loaded("hello");
+  kernel.inspector().digest_now = "digest-2";
+  const Result<v1::Plugin> after = kernel.wait(kernel.reload("hello"));
+  REQUIRE(after.has_value());
+  CHECK(after->plugin_id() == before.plugin_id());
+  CHECK(after->instance_id() != before.instance_id());
+  CHECK(after->digest_sha256() == "digest-2");
+  CHECK(after->state() == v1::PLUGIN_STATE_RUNNING);
+}
+
+TEST_CASE("a reload loses no call: what ran finishes on the old instance, what waited runs on the new one") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& old = kernel.launcher().last();
+  const auto running = kernel.invoke("hello", "old");
+  const auto waiting = kernel.invoke("hello", "new");
+  REQUIRE(kernel.until([&] { return old.invokes().size() == 1; }));
+  kernel.launcher().script = Script();
+  REQUIRE(kernel.wait(kernel.reload("hello")).has_value());
+  REQUIRE(kernel.until([&] { return waiting->done(); }));
+  CHECK(waiting->text() == "echo: new");
+  CHECK_FALSE(running->done());
+  CHECK_FALSE(old.ended());
+  old.answer(running->key, "from the old code");
+  REQUIRE(kernel.until([&] { return running->done(); }));
+  CHECK(running->text() == "from the old code");
+  CHECK(kernel.until([&] { return old.ended(); }));  // drained, it goes
+  CHECK(kernel.launcher().running() == 1);
+  CHECK(kernel.count_events("InstanceCrashed") == 0);
+}
+
+TEST_CASE("a crash of the draining instance ends its own calls and nothing else") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& old = kernel.launcher().last();
+  const auto running = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return old.invokes().size() == 1; }));
+  kernel.launcher().script = Script();
+  REQUIRE(kernel.wait(kernel.reload("hello")).has_value());
+  old.exit(9);
+  REQUIRE(kernel.until([&] { return running->done(); }));
+  CHECK(running->reason() == Reason::kPluginCrashed);
+  CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
+  CHECK(kernel.count_events("InstanceCrashed") == 0);
+}
+
+TEST_CASE("a call on the draining instance that is cancelled and not ended is killed with it") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& old = kernel.launcher().last();
+  const auto running = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return old.invokes().size() == 1; }));
+  kernel.launcher().script = Script();
+  REQUIRE(kernel.wait(kernel.reload("hello")).has_value());
+  kernel.orchestrator().cancel(running->key);
+  REQUIRE(kernel.until([&] { return running->done(); }));
+  CHECK(running->reason() == Reason::kCancelled);
+  CHECK(kernel.until([&] { return old.ended(); }));
+  CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
+}
+
+TEST_CASE("new code that does not become Ready changes nothing: the old code goes on") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  const v1::Plugin before = kernel.loaded("hello");
+  kernel.launcher().script.handshake = Script::Handshake::kOwn;
+  kernel.launcher().script.on_hello = [](FakePlugin& plugin) { plugin.exit(1); };
+  CHECK(kernel.wait(kernel.reload("hello")).error().reason == Reason::kLoadFailure);
+  CHECK(kernel.orchestrator().get("hello")->instance_id() == before.instance_id());
+  CHECK(kernel.count_events("PluginReloaded") == 0);
+  const auto call = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return call->done(); }));
+  CHECK(call->succeeded());
+}
+
+TEST_CASE("files that are wrong now fail the reload with their reason, and the old code goes on") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  SECTION("a manifest that does not parse") {
+    kernel.inspector().inspect_error = make_error(Reason::kInvalidManifest, "line 3: name: missing");
+  }
+  SECTION("another name") {
+    kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->set_name("other"); };
+  }
+  CHECK(kernel.wait(kernel.reload("hello")).error().reason == Reason::kInvalidManifest);
+  CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
+}
+
+TEST_CASE("a reload asks the policy again") {
+  TemporaryFolder folder;
+  orchestrator::Settings settings = Kernel::granting();
+  settings.policy.otherwise = policy::Default::kRefuse;
+  Kernel kernel(folder.path, settings);
+  kernel.loaded("hello");
+  kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->add_permissions("process"); };
+  CHECK(kernel.wait(kernel.reload("hello")).error().reason == Reason::kPermissionDenied);
+  CHECK(kernel.orchestrator().get("hello")->manifest().permissions().empty());
+}
+
+TEST_CASE("a stopped plugin takes new files and stays stopped") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  REQUIRE(kernel.wait(kernel.tell(&Orchestrator::stop, "hello")).has_value());
+  kernel.inspector().digest_now = "digest-2";
+  const Result<v1::Plugin> reloaded = kernel.wait(kernel.reload("hello"));
+  REQUIRE(reloaded.has_value());
+  CHECK(reloaded->state() == v1::PLUGIN_STATE_STOPPED);
+  CHECK(reloaded->digest_sha256() == "digest-2");
+  CHECK(kernel.launcher().running() == 0);
+  CHECK(kernel.wait(kernel.tell(&Orchestrator::start, "hello")).has_value());
+}
+
+TEST_CASE("an unload while an old instance drains ends that instance and its calls, once") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& old = kernel.launcher().last();
+  const auto running = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return old.invokes().size() == 1; }));
+  kernel.launcher().script = Script();
+  REQUIRE(kernel.wait(kernel.reload("hello")).has_value());
+  REQUIRE(kernel.wait(kernel.tell(&Orchestrator::unload, "hello")).has_value());
+  REQUIRE(kernel.until([&] { return running->done(); }, 2s));
+  CHECK(running->times_done == 1);
+  CHECK(kernel.until([&] { return kernel.launcher().running() == 0; }, 2s));
+}
+
+TEST_CASE("a crash of the old instance while the new one starts loses only its own calls") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& old = kernel.launcher().last();
+  const auto running = kernel.invoke("hello", "running");
+  const auto waiting = kernel.invoke("hello", "waiting");
+  REQUIRE(kernel.until([&] { return old.invokes().size() == 1; }));
+  Script slow;
+  slow.handshake = Script::Handshake::kSilent;
+  kernel.launcher().script = slow;
+  const auto reload = kernel.reload("hello");
+  REQUIRE(kernel.until([&] { return kernel.launcher().plugins.size() == 2; }));
+  old.exit(1);
+  REQUIRE(kernel.until([&] { return running->done(); }));
+  kernel.launcher().last().say_ready();
+  CHECK(kernel.wait(reload).has_value());
+  REQUIRE(kernel.until([&] { return waiting->done(); }));
+  CHECK(running->reason() == Reason::kPluginCrashed);
+  CHECK(waiting->text() == "echo: waiting");
+  kernel.run_for(200ms);  // the restart that was due does not come
+  CHECK(kernel.launcher().running() == 1);
+  CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
+}
