@@ -102,16 +102,15 @@ void Registry::restart_all() {
 
 Result<void> Registry::apply(const v1::Event& event) {
   using P = v1::Event::PayloadCase;
-  const P kind = event.payload_case();
-  if (kind == P::kDaemonStarted) {
+  if (event.payload_case() == P::kDaemonStarted) {
     restart_all();
     return {};
   }
-  if (kind == P::kPluginLoaded) return load(event);
+  if (event.payload_case() == P::kPluginLoaded) return load(event);
   const auto found = by_id_.find(event.plugin_id());
   if (found == by_id_.end()) return {};
   PluginRecord& record = *found->second;
-  switch (kind) {
+  switch (event.payload_case()) {
     case P::kPluginInvoked:
       ++record.calls_started;
       return {};
@@ -122,6 +121,19 @@ Result<void> Registry::apply(const v1::Event& event) {
     case P::kPluginError:
       ++record.calls_failed;
       return {};
+    case P::kPluginUnloaded:
+      LG_TRY(step(record, Trigger::kUnloaded));
+      by_name_.erase(record.name());
+      by_id_.erase(found);
+      return {};
+    default:
+      return apply_lifecycle(record, event);
+  }
+}
+
+Result<void> Registry::apply_lifecycle(PluginRecord& record, const v1::Event& event) {
+  using P = v1::Event::PayloadCase;
+  switch (event.payload_case()) {
     case P::kInstanceCreated:
       LG_TRY(step(record, Trigger::kInstanceCreated));
       record.desired_running = true;
@@ -165,11 +177,6 @@ Result<void> Registry::apply(const v1::Event& event) {
       return {};
     case P::kPluginReloaded:
       return reload(record, event);
-    case P::kPluginUnloaded:
-      LG_TRY(step(record, Trigger::kUnloaded));
-      by_name_.erase(record.name());
-      by_id_.erase(found);
-      return {};
     default:
       return {};
   }

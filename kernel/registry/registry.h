@@ -61,6 +61,7 @@ class Registry {
  private:
   Result<void> step(PluginRecord& record, lifecycle::Trigger trigger);
   Result<void> load(const v1::Event& event);
+  Result<void> apply_lifecycle(PluginRecord& record, const v1::Event& event);
   Result<void> reload(PluginRecord& record, const v1::Event& event);
   void restart_all();
 

@@ -1,4 +1,4 @@
-// Goal: the table of reasons is the contract's: every name is found again and maps to one status, exit code and category.
+// Goal: the table of reasons is the contract's: every name is found again and maps to one status and exit code.
 #include "kernel/base/error.h"
 
 #include <catch2/catch.hpp>

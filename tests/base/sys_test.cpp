@@ -1,4 +1,4 @@
-// Goal: the wrappers report what failed and on what, and respect their bounds. Method: real files in a temporary folder.
+// Goal: the wrappers report what failed and on what, and respect their bounds. Method: real files.
 #include "kernel/base/sys.h"
 
 #include <fcntl.h>

@@ -47,7 +47,7 @@ TEST_CASE("a huge length is a protocol error") {
   check_that_it_ends_both([](FakePlugin& plugin) { plugin.send_bytes("\xFF\xFF\xFF\x7F"); });
 }
 
-TEST_CASE("a length of 0 is a protocol error") {
+TEST_CASE("a frame that announces no bytes is a protocol error") {
   check_that_it_ends_both([](FakePlugin& plugin) { plugin.send_bytes(std::string(4, '\0')); });
 }
 

@@ -16,7 +16,8 @@ BANNED_WORDS = re.compile(r"\b(?:FIX" r"ME|XX" r"X|TO" r"DO)\b")
 VAGUE_NAME = re.compile(r"(?:^|_)(?:utils?|misc|helpers?|common|stuff|manager2?|new|old|tmp)$")
 
 # Order of size to stay under, tests aside (law 0 of docs/DESIGN.md): a microkernel stays small.
-ROOM_LINES_MAX = {"kernel": 6000, "sandbox": 4000, "daemon": 4000, "cli": 3000}
+# The event log is a room of its own within the kernel (docs/decisions/0004).
+ROOM_LINES_MAX = {"kernel": 6000, "kernel/event_log": 4000, "sandbox": 4000, "daemon": 4000, "cli": 3000}
 
 
 def is_code(source):
@@ -107,9 +108,15 @@ def room_sizes(sources):
     def code_lines(source):
         return sum(1 for line in source.lines if line.strip() and not line.strip().startswith("//"))
 
-    return {room: sum(code_lines(source) for source in sources
-                      if source.path.startswith(room + "/") and source.suffix in (".h", ".cpp"))
-            for room in ROOM_LINES_MAX}
+    def room_of(source):
+        rooms = [room for room in ROOM_LINES_MAX if source.path.startswith(room + "/")]
+        return max(rooms, key=len, default=None)
+
+    sizes = dict.fromkeys(ROOM_LINES_MAX, 0)
+    for source in sources:
+        if source.suffix in (".h", ".cpp") and room_of(source):
+            sizes[room_of(source)] += code_lines(source)
+    return sizes
 
 
 def check_room_sizes(sources):
