@@ -28,7 +28,10 @@ grpc::Status to_status(const Error& error) {
   info.set_reason(std::string(error.reason_name()));
   info.set_domain(kErrorDomain);
   for (const auto& [key, value] : error.metadata) {
-    (*info.mutable_metadata())[key] = bounded(value, kMetadataValueBytesMax);
+    // What a program said last is what it died of.
+    const bool keeps_end = (key == "stderr" || key == "output") && value.size() > kMetadataValueBytesMax;
+    (*info.mutable_metadata())[key] = keeps_end ? to_utf8(value.substr(value.size() - kMetadataValueBytesMax))
+                                                : bounded(value, kMetadataValueBytesMax);
   }
   (*info.mutable_metadata())["category"] = std::string(traits_of(error.reason).category);
   if (!error.hint.empty()) (*info.mutable_metadata())["hint"] = bounded(error.hint, kMetadataValueBytesMax);

@@ -15,6 +15,14 @@ bool set_limit(__rlimit_resource resource, std::uint64_t value) {
   return ::setrlimit(resource, &wanted) == 0;
 }
 
+// SIGXCPU at the limit, so that the end tells its reason; SIGKILL a second later to whoever ignores it.
+bool set_cpu_limit(std::uint64_t seconds) {
+  rlimit current{};
+  if (::getrlimit(RLIMIT_CPU, &current) != 0) return false;
+  const rlimit wanted{std::min<rlim_t>(seconds, current.rlim_max), std::min<rlim_t>(seconds + 1, current.rlim_max)};
+  return ::setrlimit(RLIMIT_CPU, &wanted) == 0;
+}
+
 template <typename T>
 T or_default(T value, T otherwise) {
   return value != 0 ? value : otherwise;
@@ -31,7 +39,7 @@ bool set_memory_limits(const LaunchRequest& request) {
 
 bool set_resource_limits(const LaunchRequest& request) {
   const ResourceLimits& limits = request.limits;
-  if (limits.cpu_time_s_max != 0 && !set_limit(RLIMIT_CPU, limits.cpu_time_s_max)) return false;
+  if (limits.cpu_time_s_max != 0 && !set_cpu_limit(limits.cpu_time_s_max)) return false;
   // pid 1 counts as one of the user's processes, and is ours.
   const std::uint64_t processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
   return set_memory_limits(request) && set_limit(RLIMIT_NPROC, processes_max) &&

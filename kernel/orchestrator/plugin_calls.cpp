@@ -304,13 +304,14 @@ Error PluginCalls::command_error(const supervision::PluginExit& exit, const std:
     if (error.reason == Reason::kLoadFailure) error.reason = Reason::kPluginError;
     return error;
   }
+  // A shell whose child met the limit exits by itself; so it is the time used that tells, not the signal alone.
   const std::uint64_t cpu_time_ms_max = record_.loaded.manifest().limits().cpu_time_ms_max();
+  if (cpu_time_ms_max > 0 && (exit.signal == SIGXCPU || exit.cpu_time_us >= cpu_time_ms_max * 1000)) {
+    return make_error(Reason::kLimitExceeded, name + " used more CPU time than cpu_time_ms_max allows")
+        .with("limit", "cpu_time_ms_max")
+        .with("limit_value", std::to_string(cpu_time_ms_max));
+  }
   if (exit.kind == supervision::ExitKind::kSignalled) {
-    if (exit.signal == SIGXCPU || (cpu_time_ms_max > 0 && exit.cpu_time_us >= cpu_time_ms_max * 1000)) {
-      return make_error(Reason::kLimitExceeded, name + " used more CPU time than cpu_time_ms_max allows")
-          .with("limit", "cpu_time_ms_max")
-          .with("limit_value", std::to_string(cpu_time_ms_max));
-    }
     if (exit.signal == SIGXFSZ) {
       return make_error(Reason::kLimitExceeded, name + " wrote a file larger than allowed")
           .with("limit", "file_size_bytes_max");
