@@ -121,7 +121,7 @@ class Bench:
         """Adds one round of each width to `rounds`; starts and stops `server`."""
         with server:
             if server.socket_path == str(self.socket):
-                self.control("load-plugin", "--manifest", ECHO_MANIFEST)
+                self.control("load-plugin", "--replace", "--manifest", ECHO_MANIFEST)
             for width in WIDTHS:
                 rounds[width].append(figures_of([self.program("bench_invoke"), socket, "echo", width, SECONDS / ROUNDS,
                                                  durability]))
@@ -187,7 +187,7 @@ class Bench:
         self.add(group, "in process: read, CRC, decode", value, "events/s", reference="decode",
                  ratio=value / floor.median, target=Target(value=5_000_000, ratio=0.59, higher_is_better=True))
         with self.daemon("state-replay"):
-            self.control("load-plugin", "--manifest", ECHO_MANIFEST)
+            self.control("load-plugin", "--replace", "--manifest", ECHO_MANIFEST)
             figures_of([self.program("bench_invoke"), self.socket, "echo", 64, SECONDS, "durable"])
             rounds = [figures_of([self.program("bench_replay_client"), self.socket]) for _ in range(ROUNDS)]
         value = median_of(rounds, "events_per_s")
@@ -241,7 +241,7 @@ class Bench:
                              p99=median_of(floor, "p99_us") / 1e3)
         value = median_of(ours, "p50_us") / 1e3
         self.add(group, "liongated", value, "ms", p99=median_of(ours, "p99_us") / 1e3, reference="gRPC echo server",
-                 ratio=value / reference.median, target=Target(value=25))
+                 ratio=value / reference.median, target=Target(value=25, ratio=3.1))
 
 
 class SharedChain:

@@ -7,6 +7,7 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "kernel/base/limits.h"
 #include "tests/daemon/fake_file_server.h"
 
 using namespace liongate;

@@ -19,7 +19,9 @@ namespace {
 
 Result<std::string> digest(const std::string& folder) {
   FakeFileServer server;
-  return daemon::digest_folder(server.opener(), folder);
+  daemon::DigestCache cache;
+  return daemon::digest_folder(server.opener(), cache, folder);
+  return daemon::digest_folder(server.opener(), nothing_remembered, folder);
 }
 
 std::string digest_of(const TemporaryFolder& folder) {
@@ -128,6 +130,21 @@ TEST_CASE("beyond the bound of contents a file's size and time of change stand f
   CHECK(digest_of(folder) == before);
   fs::resize_file(folder.path + "/large", limits::kDigestBytesMax + 2);
   CHECK(digest_of(folder) != before);
+}
+
+TEST_CASE("a cache changes no digest, also where files changed behind it") {
+  const TemporaryFolder folder;
+  folder.write("settled", "one");
+  folder.write("data/words", "two");
+  FakeFileServer server;
+  daemon::DigestCache cache;
+  const std::string before = *daemon::digest_folder(server.opener(), cache, folder.path);
+  CHECK(before == digest_of(folder));
+  CHECK(*daemon::digest_folder(server.opener(), cache, folder.path) == before);
+  folder.write("settled", "eno");  // as long as before, within the clock's grain
+  const std::string after = *daemon::digest_folder(server.opener(), cache, folder.path);
+  CHECK(after != before);
+  CHECK(after == digest_of(folder));
 }
 
 TEST_CASE("a folder that is not there is an error") { CHECK_FALSE(digest("/nowhere/at/all").has_value()); }

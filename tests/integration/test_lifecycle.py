@@ -303,7 +303,7 @@ def test_get_plugin_shows_how_it_is_confined(daemon: Daemon) -> None:
     daemon.load("hello")
     posture = {mechanism.name: mechanism.state for mechanism in daemon.get("hello").posture.mechanisms}
     assert posture and set(posture.values()) <= {"active", "absent", "not_applicable"}
-    assert posture.get("seccomp") == "active", posture
+    assert posture.get("system call filter") == "active", posture
 
 
 def test_get_plugin_shows_the_manifest(daemon: Daemon) -> None:

@@ -190,7 +190,7 @@ TEST_CASE("a streamed output is bounded as a whole") {
     for (std::size_t sent = 0; sent <= limits::kOutputBytesMax; sent += 1024 * 1024) {
       REQUIRE(supervision::append_frame(frame, bytes).has_value());
     }
-    plugin.send_slowly(std::move(bytes));
+    plugin.send_bytes(bytes);
   };
   kernel.loaded("hello", script);
   const auto call = kernel.invoke(request_to("hello"));

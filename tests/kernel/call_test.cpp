@@ -170,9 +170,7 @@ TEST_CASE("warnings beyond their bound are dropped, and that is said") {
     frame.mutable_result()->set_call_id(invoke.call_id());
     frame.mutable_result()->mutable_output()->set_text("done");
     for (int i = 0; i < 200; ++i) frame.mutable_result()->add_warnings(std::string(10'000, 'w'));
-    std::string bytes;
-    REQUIRE(supervision::append_frame(frame, bytes).has_value());
-    plugin.send_slowly(std::move(bytes));
+    plugin.send(frame);
   };
   kernel.loaded("hello", script);
   const auto call = kernel.invoke("hello");

@@ -18,7 +18,7 @@ using supervision::PluginExit;
 void leave_open(FakePlugin&, const v1::Invoke&) {}
 
 FakePlugin::FakePlugin(asio::io_context& io, FakeLauncher& launcher, LaunchId id, Script script)
-    : launcher_(launcher), id_(id), script_(std::move(script)), from_daemon_(io), slow_out_(io) {}
+    : launcher_(launcher), id_(id), script_(std::move(script)), from_daemon_(io), to_daemon_(io) {}
 
 void FakePlugin::start(std::vector<UniqueFd> descriptors, std::string input_argument) {
   is_command_ = descriptors.size() == 3;
@@ -31,7 +31,8 @@ void FakePlugin::start(std::vector<UniqueFd> descriptors, std::string input_argu
   if (is_command_) {
     read_input();
   } else {
-    to_daemon_ = std::move(descriptors[4]);
+    REQUIRE(sys::set_nonblocking(descriptors[4].get()).has_value());
+    to_daemon_.assign(descriptors[4].release());
     if (script_.reads_frames) {
       read();
     } else {
@@ -98,16 +99,29 @@ void FakePlugin::take(const v1::Frame& frame) {
 }
 
 void FakePlugin::send_bytes(const std::string& bytes) {
-  if (ended_ || !to_daemon_) return;
-  REQUIRE(sys::write_all(to_daemon_.get(), bytes).has_value());
+  if (ended_) return;
+  outgoing_ += bytes;
+  if (!write_waiting_) flush();
 }
 
-void FakePlugin::send_slowly(std::string bytes) {
-  REQUIRE(sys::set_nonblocking(to_daemon_.get()).has_value());
-  slow_out_.assign(to_daemon_.release());
-  auto text = std::make_shared<std::string>(std::move(bytes));
-  asio::async_write(slow_out_, asio::buffer(*text),
-                    [self = shared_from_this(), text](const boost::system::error_code&, std::size_t) {});
+void FakePlugin::flush() {
+  while (!outgoing_.empty() && to_daemon_.is_open()) {
+    const ssize_t sent = ::write(to_daemon_.native_handle(), outgoing_.data(), outgoing_.size());
+    if (sent < 0) break;
+    outgoing_.erase(0, static_cast<std::size_t>(sent));
+  }
+  if (outgoing_.empty() || !to_daemon_.is_open()) return;
+  write_waiting_ = true;
+  to_daemon_.async_wait(asio::posix::stream_descriptor::wait_write,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          self->write_waiting_ = false;
+                          if (!error && !self->ended_) self->flush();
+                        });
+}
+
+void FakePlugin::close_frames() {
+  boost::system::error_code ignored;
+  to_daemon_.close(ignored);
 }
 
 void FakePlugin::send(const v1::Frame& frame) {
@@ -165,8 +179,7 @@ void FakePlugin::end(PluginExit exit) {
   if (std::exchange(ended_, true)) return;
   boost::system::error_code ignored;
   from_daemon_.close(ignored);
-  slow_out_.close(ignored);
-  to_daemon_.reset();
+  to_daemon_.close(ignored);
   stdout_.reset();
   stderr_.reset();
   launcher_.report_end(id_, std::move(exit));
@@ -211,13 +224,13 @@ void FakePlugin::run_command() {
   }
   if (!end.errors.empty()) write_stderr(end.errors);
   REQUIRE(sys::set_nonblocking(stdout_.get()).has_value());
-  slow_out_.assign(stdout_.release());
+  to_daemon_.assign(stdout_.release());
   write_output(end.output, end);
 }
 
 void FakePlugin::write_output(std::string output, CommandEnd end) {
   auto text = std::make_shared<std::string>(std::move(output));
-  asio::async_write(slow_out_, asio::buffer(*text),
+  asio::async_write(to_daemon_, asio::buffer(*text),
                     [self = shared_from_this(), text, end](const boost::system::error_code& error, std::size_t) {
                       if (error || self->ended_) return;
                       if (end.signal != 0) {

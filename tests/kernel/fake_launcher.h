@@ -61,15 +61,14 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
 
   // --- what the plugin says ---
   void send(const v1::Frame& frame);
-  void send_bytes(const std::string& bytes);  // as they are, to fd 4; must fit the pipe
-  void send_slowly(std::string bytes);        // the same for more than a pipe holds
+  void send_bytes(const std::string& bytes);  // as they are, to fd 4; what the pipe does not hold goes as it empties
   void say_ready();
   void answer(std::uint64_t call_id, const std::string& text);
   void answer(const v1::Invoke& invoke, const std::string& text) { answer(invoke.call_id(), text); }
   void fail(std::uint64_t call_id, const std::string& code, const std::string& message);
   void output_part(std::uint64_t call_id, const std::string& text);
   void write_stderr(const std::string& text);
-  void close_frames() { to_daemon_.reset(); }
+  void close_frames();
 
   // --- how it ends; nothing happens after it ---
   void exit(int code);
@@ -92,17 +91,19 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   void read_input();
   void run_command();
   void write_output(std::string output, CommandEnd end);
+  void flush();
 
   FakeLauncher& launcher_;
   supervision::LaunchId id_;
   Script script_;
   v1::PluginLoaded loaded_;
   boost::asio::posix::stream_descriptor from_daemon_;
-  boost::asio::posix::stream_descriptor slow_out_;  // of send_slowly and of a command's output
-  UniqueFd to_daemon_;
+  boost::asio::posix::stream_descriptor to_daemon_;  // fd 4, or a command's output
   UniqueFd stdout_;
   UniqueFd stderr_;
   supervision::FrameDecoder decoder_;
+  std::string outgoing_;
+  bool write_waiting_ = false;
   std::string input_;
   std::string input_argument_;
   bool is_command_ = false;

@@ -4,6 +4,7 @@
 
 #include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 
@@ -66,8 +67,10 @@ void FakeInspector::inspect(registry::PluginSource source, std::function<void(Re
 }
 
 void FakeInspector::digest(const v1::PluginLoaded&, std::function<void(Result<std::string>)> done) {
-  auto answer = [result = digest_error ? Result<std::string>(*digest_error) : Result<std::string>(digest_now),
-                 done = std::move(done)] { done(result); };
+  // The files are looked at when the answer is given: a test may change them after the kernel asked.
+  auto answer = [this, done = std::move(done)] {
+    done(digest_error ? Result<std::string>(*digest_error) : Result<std::string>(digest_now));
+  };
   if (hold_digests) {
     held.push_back(std::move(answer));
   } else {
@@ -86,6 +89,7 @@ orchestrator::Settings Kernel::granting() {
 
 Kernel::Kernel(const std::string& folder, orchestrator::Settings settings)
     : io_(std::make_unique<asio::io_context>()), work_(asio::make_work_guard(*io_)) {
+  std::signal(SIGPIPE, SIG_IGN);  // as main does: a write to a dead plugin is an error, not the end
   launcher_ = std::make_unique<FakeLauncher>(*io_);
   inspector_ = std::make_unique<FakeInspector>(*io_);
   event_log::Handlers handlers;
@@ -124,7 +128,11 @@ bool Kernel::until(const std::function<bool()>& condition, std::chrono::millisec
 }
 
 void Kernel::settle() {
-  REQUIRE(until([this] { return io_->poll() == 0 && committed_seq_ >= log_->last_seq(); }));
+  REQUIRE(until([this] {
+    while (io_->poll() > 0) {
+    }
+    return committed_seq_ >= log_->last_seq();
+  }));
 }
 
 void Kernel::run_for(std::chrono::milliseconds duration) {

@@ -162,8 +162,7 @@ TEST_CASE("a folder that has gone fails its plugin alone") {
   }
   Kernel kernel(folder.path);
   kernel.inspector().digest_error = make_error(Reason::kEntryPointNotFound, "/plugins/hello does not exist");
-  // The life began before the test could say so; the files are looked at in a later turn.
-  REQUIRE(kernel.wait(kernel.tell(&Orchestrator::restart, "hello")).has_value() == false);
+  REQUIRE(kernel.until([&] { return kernel.state("hello") == v1::PLUGIN_STATE_FAILED; }));
   CHECK(kernel.orchestrator().get("hello")->state_reason() == "ENTRY_POINT_NOT_FOUND");
 }
 
