@@ -1,6 +1,6 @@
 // Feeds the daemon's frame decoder what a hostile plugin may write to fd 4. The first byte says into which pieces the
-// rest is cut; however it is cut, the same frames and the same refusal must come out, the room asked for must stay within
-// what has arrived, and a frame that was read must be written and read again as the same.
+// rest is cut; however it is cut, the same frames and the same refusal must come out, the room asked for must stay
+// within what has arrived, and a frame that was read must be written and read again as the same.
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>

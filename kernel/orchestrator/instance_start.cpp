@@ -59,6 +59,15 @@ void InstanceStart::finish(Result<ReadyInstance> result) {
 }
 
 void InstanceStart::on_instance_ready(PluginInstance& instance, const v1::Ready& ready) {
+  // What Ready says goes into an event, and an event has a bound.
+  if (ready.operations_size() > limits::kReadyNamesMax || ready.capabilities_size() > limits::kReadyNamesMax ||
+      ready.ByteSizeLong() > limits::kReadyBytesMax) {
+    instance.end(make_error(Reason::kPluginProtocolError,
+                            "plugin " + instance.name() + " declares too much in Ready: at most " +
+                                std::to_string(limits::kReadyNamesMax) + " operations and capabilities, " +
+                                std::to_string(limits::kReadyBytesMax) + " bytes in all"));
+    return;
+  }
   ReadyInstance result;
   result.instance = instance_;
   *result.started.mutable_operations() = ready.operations();

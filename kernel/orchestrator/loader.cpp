@@ -1,5 +1,6 @@
 #include "kernel/orchestrator/loader.h"
 
+#include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
 namespace liongate::orchestrator {
@@ -15,7 +16,11 @@ struct Loader::Load {
   std::string reserved_name;
 };
 
-Loader::~Loader() = default;
+Loader::~Loader() {
+  for (const auto& load : loads_) {
+    if (load->start) load->start->cancel();
+  }
+}
 
 void Loader::load(LoadRequest request, Done done) {
   auto load = std::make_shared<Load>();
@@ -53,6 +58,13 @@ void Loader::on_inspected(const std::shared_ptr<Load>& load, Result<v1::PluginLo
 }
 
 Result<void> Loader::check(const Load& load) {
+  // Events are protobuf, whose texts are UTF-8; and a path that was mended would name another file.
+  for (const std::string* path :
+       {&load.loaded.folder(), &load.loaded.entry_point_path(), &load.loaded.manifest_path()}) {
+    if (is_utf8(*path)) continue;
+    return make_error(Reason::kUnsafeFolder, "the path " + to_utf8(*path) + " is not UTF-8")
+        .with_hint("rename the folder or file");
+  }
   const std::string& name = load.loaded.manifest().name();
   if (names_being_loaded_.contains(name)) {
     return make_error(Reason::kDuplicatePlugin, "plugin \"" + name + "\" is being loaded by somebody else");
@@ -170,9 +182,9 @@ void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
   event.set_plugin_name(load->loaded.manifest().name());
   event.set_actor(load->request.actor);
   v1::PluginLoadFailed& failed = *event.mutable_plugin_load_failed();
-  failed.set_manifest_path(load->request.source.manifest_path);
+  failed.set_manifest_path(to_utf8(load->request.source.manifest_path));
   failed.set_reason(std::string(error.reason_name()));
-  failed.set_message(error.message);
+  failed.set_message(to_utf8(error.message));
   // What was wrong is told when the log can prove it; where the log itself is the trouble, at once.
   const Result<EventSeq> recorded =
       context_.journal.record(event, event_log::SyncClass::kNow, event_log::RecordUse::kNewWork);

@@ -28,11 +28,16 @@ PluginActor::~PluginActor() {
   if (instance_) instance_->abandon();
   for (auto& old : draining_) old->abandon();
   for (Command& command : commands_) command.done(make_error(Reason::kPluginNotFound, "the plugin was unloaded"));
+  if (current_done_) current_done_(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
 }
 
 // --- commands, one at a time ---
 
-void PluginActor::submit(std::function<void()> run, Done done) {
+void PluginActor::submit(std::function<void(Done)> run, Done done) {
+  if (shutting_down_) {
+    done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+    return;
+  }
   if (commands_.size() >= kCommandsMax) {
     done(make_error(Reason::kQueueFull, "plugin " + record_.name() + " has " + std::to_string(kCommandsMax) +
                                             " lifecycle commands waiting"));
@@ -45,23 +50,21 @@ void PluginActor::submit(std::function<void()> run, Done done) {
 void PluginActor::run_next() {
   if (command_running_ || commands_.empty()) return;
   command_running_ = true;
-  const std::function<void()> run = std::move(commands_.front().run);
+  Command command = std::move(commands_.front());
   commands_.pop_front();
-  run();
+  current_done_ = std::move(command.done);
+  command.run([this, alive = alive_](Result<void> result) {
+    if (*alive) finish_command(std::move(result));
+  });
 }
 
-void PluginActor::finish_command() {
+void PluginActor::finish_command(Result<void> result) {
+  const Done done = std::exchange(current_done_, nullptr);
   command_running_ = false;
   boost::asio::post(context_.io, [this, alive = alive_] {
     if (*alive) run_next();
   });
-}
-
-PluginActor::Done PluginActor::finishing(Done done) {
-  return [this, done = std::move(done)](Result<void> result) {
-    finish_command();
-    done(std::move(result));
-  };
+  if (done) done(std::move(result));
 }
 
 void PluginActor::done_when_durable(EventSeq seq, Done done) {
@@ -117,23 +120,23 @@ void PluginActor::on_call_left() {
   for (auto& old : draining_) {
     if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
   }
-  if (on_commands_ended_ && calls_.running_count() == 0) std::exchange(on_commands_ended_, nullptr)();
+  check_quiet();
 }
 
 // --- start ---
 
 void PluginActor::start(const std::string& actor, Done done) {
   submit(
-      [this, actor, done] {
+      [this, actor](const Done& finish) {
         if (record_.state == State::kRunning || record_.state == State::kStarting) {
-          finishing(done)(wrong_state("started"));
+          finish(wrong_state("started"));
           return;
         }
         restart_timer_.cancel();
         restart_policy_.reset();
-        begin_start(StartKind::kByRequest, actor, finishing(done));
+        begin_start(StartKind::kByRequest, actor, finish);
       },
-      done);
+      std::move(done));
 }
 
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
@@ -176,6 +179,10 @@ void PluginActor::fail_plugin(const std::string& actor, const Error& error, Done
 }
 
 void PluginActor::launch(StartKind kind, const std::string& actor, Done done) {
+  if (shutting_down_) {
+    done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+    return;
+  }
   if (is_command()) {
     v1::Event event = plugin_event("PluginStarted", record_, actor);
     event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
@@ -255,7 +262,7 @@ void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
 
 void PluginActor::resume_desired_state() {
   if (!record_.desired_running || record_.state != State::kCreated) return;
-  submit([this] { begin_start(StartKind::kBySupervisor, "system", finishing([](const Result<void>&) {})); },
+  submit([this](const Done& finish) { begin_start(StartKind::kBySupervisor, "system", finish); },
          [](const Result<void>&) {});
 }
 
@@ -267,7 +274,6 @@ void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& 
   Error error = cause ? *cause
                       : make_error(Reason::kPluginCrashed,
                                    "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
-  // What came out of stderr last is often the only word on why.
   calls_.lose(instance, error);
   if (old != draining_.end()) {
     draining_.erase(
@@ -276,13 +282,12 @@ void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& 
   }
   if (instance_.get() != &instance) return;
   const std::shared_ptr<PluginInstance> keep = std::move(instance_);
+  last_exit_ = exit;
   answer_pings(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " ended"));
-  if (on_shut_down_) {
-    std::exchange(on_shut_down_, nullptr)();
-  } else if (on_stopped_) {
-    std::exchange(on_stopped_, nullptr)(exit);
-  } else {
+  if (on_quiet_.empty()) {
     on_crashed(instance, exit, cause);
+  } else {
+    check_quiet();
   }
 }
 
@@ -315,19 +320,19 @@ void PluginActor::schedule_restart(std::optional<MonotonicTime> started) {
   restart_timer_.async_wait([this, alive = alive_, wait = *wait](const boost::system::error_code& error) {
     if (error || !*alive) return;
     submit(
-        [this, wait] {
+        [this, wait](const Done& finish) {
           if (record_.state != State::kCrashed) {  // a command was faster
-            finish_command();
+            finish({});
             return;
           }
           v1::Event event = plugin_event("InstanceRestarted", record_, "system");
           event.mutable_instance_restarted()->set_attempt(record_.restart_count + 1);
           event.mutable_instance_restarted()->set_backoff_ms(static_cast<std::uint64_t>(wait.count()));
           if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
-            finish_command();
+            finish(recorded.error());
             return;
           }
-          begin_start(StartKind::kBySupervisor, "system", finishing([](const Result<void>&) {}));
+          begin_start(StartKind::kBySupervisor, "system", finish);
         },
         [](const Result<void>&) {});
   });
@@ -337,51 +342,55 @@ void PluginActor::schedule_restart(std::optional<MonotonicTime> started) {
 
 void PluginActor::stop(const std::string& actor, Done done) {
   submit(
-      [this, actor, done] {
+      [this, actor](const Done& finish) {
         if (record_.state == State::kStopped) {
-          finishing(done)(wrong_state("stopped"));
+          finish(wrong_state("stopped"));
           return;
         }
         calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being stopped"));
-        begin_stop(actor, finishing(done));
+        begin_stop(actor, finish);
       },
-      done);
+      std::move(done));
 }
 
 void PluginActor::begin_stop(const std::string& actor, Done done) {
   restart_timer_.cancel();
-  if (record_.state != State::kRunning) {  // no process: commands are serial, so nothing is starting either
-    finish_stop(actor, PluginExit{}, std::move(done));
-    return;
-  }
-  v1::Event event = plugin_event("PluginStopping", record_, actor);
-  event.mutable_plugin_stopping()->set_reason("request");
-  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
-    done(recorded.error());
-    return;
-  }
-  if (instance_) {
-    on_stopped_ = [this, actor, done = std::move(done)](const PluginExit& exit) { finish_stop(actor, exit, done); };
-    calls_.hold();
-    instance_->stop(context_.settings.stop_grace_ms);
-    return;
+  if (record_.state == State::kRunning) {
+    v1::Event event = plugin_event("PluginStopping", record_, actor);
+    event.mutable_plugin_stopping()->set_reason("request");
+    if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+      done(recorded.error());
+      return;
+    }
   }
   calls_.hold();
-  on_commands_ended_ = [this, actor, done = std::move(done)] {
-    stop_timer_.cancel();
-    finish_stop(actor, PluginExit{}, done);
-  };
-  stop_timer_.expires_after(std::chrono::milliseconds(context_.settings.stop_grace_ms));
+  last_exit_ = PluginExit{};
+  end_processes([this, actor, done = std::move(done)] { finish_stop(actor, done); });
+}
+
+// Every process of the plugin is asked to end, and killed after the grace; `on_quiet` is called when none is left.
+void PluginActor::end_processes(std::function<void()> on_quiet) {
+  on_quiet_.push_back(std::move(on_quiet));
+  const int grace_ms = context_.settings.stop_grace_ms;
+  if (instance_) instance_->stop(grace_ms);
+  for (auto& old : draining_) old->stop(grace_ms);
+  stop_timer_.expires_after(std::chrono::milliseconds(grace_ms));
   stop_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
     if (error || !*alive) return;
     calls_.end_commands(make_error(Reason::kCancelled, "plugin " + record_.name() + " was stopped"));
   });
-  on_call_left();
+  check_quiet();
 }
 
-void PluginActor::finish_stop(const std::string& actor, const PluginExit& exit, Done done) {
+void PluginActor::check_quiet() {
+  if (on_quiet_.empty() || instance_ || !draining_.empty() || calls_.running_count() > 0) return;
+  stop_timer_.cancel();
+  for (const auto& on_quiet : std::exchange(on_quiet_, {})) on_quiet();
+}
+
+void PluginActor::finish_stop(const std::string& actor, Done done) {
   v1::Event event = plugin_event("PluginStopped", record_, actor);
-  *event.mutable_plugin_stopped()->mutable_exit() = supervision::to_message(exit);
+  *event.mutable_plugin_stopped()->mutable_exit() = supervision::to_message(last_exit_);
   const Result<EventSeq> recorded = context_.journal.record_state(event);
   if (!recorded) {
     done(recorded.error());
@@ -392,77 +401,83 @@ void PluginActor::finish_stop(const std::string& actor, const PluginExit& exit, 
 
 void PluginActor::restart(const std::string& actor, Done done) {
   submit(
-      [this, actor, done] {
+      [this, actor](const Done& finish) {
         restart_policy_.reset();
         if (record_.state != State::kRunning) {
           restart_timer_.cancel();
-          begin_start(StartKind::kByRequest, actor, finishing(done));
+          begin_start(StartKind::kByRequest, actor, finish);
           return;
         }
-        begin_stop(actor, [this, alive = alive_, actor, done](Result<void> stopped) {
+        begin_stop(actor, [this, alive = alive_, actor, finish](Result<void> stopped) {
           if (!*alive) return;
-          if (!stopped) {
-            finishing(done)(std::move(stopped));
-            return;
+          if (stopped) {
+            begin_start(StartKind::kByRequest, actor, finish);
+          } else {
+            finish(std::move(stopped));
           }
-          begin_start(StartKind::kByRequest, actor, finishing(done));
         });
       },
-      done);
+      std::move(done));
 }
 
 void PluginActor::unload(const std::string& actor, Done done) {
   submit(
-      [this, actor, done] {
+      [this, actor](const Done& finish) {
         calls_.hold();
         calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being unloaded"));
-        const auto forget = [this, alive = alive_, actor, done](const Result<void>& stopped) {
-          if (!*alive) return;
-          if (!stopped) {
-            finishing(done)(stopped.error());
-            return;
-          }
-          v1::Event event = plugin_event("PluginUnloaded", record_, actor);
-          event.mutable_plugin_unloaded();
-          const Result<EventSeq> recorded = context_.journal.record_state(event);
-          if (!recorded) {
-            finishing(done)(recorded.error());
-            return;
-          }
-          done_when_durable(*recorded, done);
-        };
         if (record_.state == State::kRunning) {
-          begin_stop(actor, forget);
-        } else {
-          restart_timer_.cancel();
-          forget({});
+          begin_stop(actor, [this, alive = alive_, actor, finish](Result<void> stopped) {
+            if (!*alive) return;
+            if (stopped) {
+              forget(actor, finish);
+            } else {
+              finish(std::move(stopped));
+            }
+          });
+          return;
         }
+        restart_timer_.cancel();
+        end_processes([this, actor, finish] { forget(actor, finish); });
       },
-      done);
+      std::move(done));
+}
+
+void PluginActor::forget(const std::string& actor, Done done) {
+  v1::Event event = plugin_event("PluginUnloaded", record_, actor);
+  event.mutable_plugin_unloaded();
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (!recorded) {
+    done(recorded.error());
+    return;
+  }
+  // The command does not finish: none may follow it, and those that wait are told when this actor goes.
+  context_.journal.when_durable(*recorded, [this, alive = alive_] {
+    if (!*alive) return;
+    if (const Done waiting = std::exchange(current_done_, nullptr)) waiting({});
+  });
 }
 
 void PluginActor::shut_down(std::function<void()> done) {
+  shutting_down_ = true;
+  const Error error = make_error(Reason::kShuttingDown, "the daemon is shutting down");
   restart_timer_.cancel();
   calls_.hold();
-  calls_.fail_waiting(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
-  calls_.end_commands(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+  calls_.fail_waiting(error);
+  calls_.end_commands(error);
   if (starting_) {
     starting_->cancel();
     starting_.reset();
   }
-  for (auto& old : draining_) old->stop(context_.settings.stop_grace_ms);
-  if (!instance_) {
-    done();
-    return;
-  }
-  on_shut_down_ = std::move(done);
-  instance_->stop(context_.settings.stop_grace_ms);
+  if (const Done waiting = std::exchange(current_done_, nullptr)) waiting(error);
+  for (Command& command : std::exchange(commands_, {})) command.done(error);
+  end_processes(std::move(done));
 }
 
 // --- reload ---
 
 void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
-  submit([this, loaded = std::move(loaded), actor, done] { begin_reload(loaded, actor, finishing(done)); }, done);
+  submit([this, loaded = std::move(loaded), actor](const Done& finish) { begin_reload(loaded, actor, finish); },
+         std::move(done));
 }
 
 void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {

@@ -68,9 +68,10 @@ class PluginActor final : private supervision::InstanceListener {
   static constexpr std::size_t kCommandsMax = 16;
   static constexpr int kHealthTimeoutMs = 2'000;
 
+  // A command is given how to end itself; whoever asked for it waits in `done`.
   struct Command {
-    std::function<void()> run;
-    Done done;  // told when the plugin goes before the command's turn comes
+    std::function<void(Done)> run;
+    Done done;
   };
 
   void on_instance_ready(supervision::PluginInstance&, const v1::Ready&) override {}
@@ -81,10 +82,9 @@ class PluginActor final : private supervision::InstanceListener {
   void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                          std::optional<Error> cause) override;
 
-  void submit(std::function<void()> run, Done done);
+  void submit(std::function<void(Done)> run, Done done);
   void run_next();
-  void finish_command();
-  Done finishing(Done done);
+  void finish_command(Result<void> result);
 
   enum class StartKind { kByRequest, kBySupervisor };
   void begin_start(StartKind kind, const std::string& actor, Done done);
@@ -94,7 +94,10 @@ class PluginActor final : private supervision::InstanceListener {
   void take_instance(ReadyInstance ready);
   EventSeq record_started(const ReadyInstance& ready, const std::string& actor);
   void begin_stop(const std::string& actor, Done done);
-  void finish_stop(const std::string& actor, const supervision::PluginExit& exit, Done done);
+  void finish_stop(const std::string& actor, Done done);
+  void forget(const std::string& actor, Done done);
+  void end_processes(std::function<void()> on_quiet);
+  void check_quiet();
   void begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
   void swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done);
   void drain(std::shared_ptr<supervision::PluginInstance> old);
@@ -119,9 +122,11 @@ class PluginActor final : private supervision::InstanceListener {
 
   std::deque<Command> commands_;
   bool command_running_ = false;
-  std::function<void(const supervision::PluginExit&)> on_stopped_;  // set while the instance is being stopped
-  std::function<void()> on_commands_ended_;                         // the same for a command's runs
-  std::function<void()> on_shut_down_;
+  Done current_done_;  // of the command that runs
+  std::vector<std::function<void()>>
+      on_quiet_;  // who waits until no process of it is left; while set, no end is a crash
+  supervision::PluginExit last_exit_;
+  bool shutting_down_ = false;
   boost::asio::steady_timer stop_timer_;
   boost::asio::steady_timer restart_timer_;
   supervision::RestartPolicy restart_policy_;

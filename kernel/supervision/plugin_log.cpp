@@ -1,6 +1,7 @@
 #include "kernel/supervision/plugin_log.h"
 
 #include <utility>
+#include <vector>
 
 namespace liongate::supervision {
 namespace {
@@ -36,10 +37,14 @@ void PluginLog::add(std::string_view source, std::string_view level, std::string
   line.dropped_before += dropped_;
   dropped_ = 0;
   lines_.push_back(std::move(line));
-  // A follower may unfollow itself while it is called.
-  for (auto next = followers_.begin(); next != followers_.end();) {
-    auto current = next++;
-    current->second(&lines_.back());
+  // A follower may unfollow itself or another while it is called: it is kept, and looked for, each by itself.
+  std::vector<std::uint64_t> tokens;
+  for (const auto& [token, follower] : followers_) tokens.push_back(token);
+  for (const std::uint64_t token : tokens) {
+    const auto found = followers_.find(token);
+    if (found == followers_.end()) continue;
+    const Follower follower = found->second;
+    follower(&lines_.back());
   }
 }
 

@@ -61,6 +61,11 @@ class LineSplitter {
   template <typename Take>
   void feed(std::string_view bytes, Take take) {
     while (!bytes.empty()) {
+      // A full piece is given when its line goes on, not before: the next byte may be its end.
+      if (partial_.size() == limits::kPluginLogLineBytesMax && bytes.front() != '\n') {
+        take(std::string_view(partial_));
+        partial_.clear();
+      }
       const std::size_t end = bytes.find('\n');
       const std::size_t length = end == std::string_view::npos ? bytes.size() : end;
       const std::size_t piece = std::min(length, limits::kPluginLogLineBytesMax - partial_.size());
@@ -71,10 +76,6 @@ class LineSplitter {
         bytes.remove_prefix(end + 1);
       } else {
         bytes.remove_prefix(piece);
-        if (partial_.size() == limits::kPluginLogLineBytesMax) {
-          take(std::string_view(partial_));
-          partial_.clear();
-        }
       }
     }
   }

@@ -46,7 +46,8 @@ TEST_CASE("cut and stray sequences are not UTF-8") {
 
 TEST_CASE("what is UTF-8 stays as it is, every other byte is replaced") {
   CHECK(to_utf8("gr\xC3\xBCn") == "gr\xC3\xBCn");
-  CHECK(to_utf8("a\xFF" "b") == "a" + kReplacement + "b");
+  CHECK(to_utf8("a\xFF"
+                "b") == "a" + kReplacement + "b");
   CHECK(to_utf8("\xE2\x82") == kReplacement + kReplacement);
   CHECK(to_utf8("\xC3\x28") == kReplacement + "(");
 }

@@ -44,8 +44,8 @@ class FakeFileServer {
       const auto request = sandbox::decode_request(packet->bytes);
       if (!request) return;
       const auto& asked = std::get<sandbox::OpenRequest>(*request);
-      const int flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK |
-                        (asked.kind == sandbox::OpenKind::kFolder ? O_DIRECTORY : 0);
+      const int flags =
+          O_RDONLY | O_NOFOLLOW | O_NONBLOCK | (asked.kind == sandbox::OpenKind::kFolder ? O_DIRECTORY : 0);
       const auto fd = sys::open(asked.path, flags);
       sandbox::Opened opened{asked.request_id, fd ? 0 : fd.error().sys_errno};
       const auto bytes = sandbox::encode(sandbox::Report(opened)).value();

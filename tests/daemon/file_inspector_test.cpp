@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <boost/asio/executor_work_guard.hpp>
 #include <catch2/catch.hpp>
 #include <thread>
 
@@ -50,12 +51,12 @@ class Inspection {
   template <typename Condition>
   void wait_for(Condition condition) {
     const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(30);
-    const auto work = boost::asio::make_work_guard(io_);
     while (!condition() && std::chrono::steady_clock::now() < end) io_.run_one_until(end);
     REQUIRE(condition());
   }
 
   boost::asio::io_context io_;
+  boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_ = boost::asio::make_work_guard(io_);
   std::thread server_;
   std::unique_ptr<FileInspector> inspector_;
 };

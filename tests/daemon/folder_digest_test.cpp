@@ -19,8 +19,7 @@ namespace {
 
 Result<std::string> digest(const std::string& folder) {
   FakeFileServer server;
-  daemon::DigestCache cache;
-  return daemon::digest_folder(server.opener(), cache, folder);
+  daemon::DigestCache nothing_remembered;
   return daemon::digest_folder(server.opener(), nothing_remembered, folder);
 }
 
@@ -147,4 +146,6 @@ TEST_CASE("a cache changes no digest, also where files changed behind it") {
   CHECK(after == digest_of(folder));
 }
 
-TEST_CASE("a folder that is not there is an error") { CHECK_FALSE(digest("/nowhere/at/all").has_value()); }
+TEST_CASE("a folder that is not there is an error") {
+  CHECK_FALSE(digest("/nowhere/at/all").has_value());
+}

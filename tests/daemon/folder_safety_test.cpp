@@ -13,7 +13,9 @@ constexpr uid_t kDaemon = 990;
 constexpr uid_t kCaller = 1000;
 constexpr uid_t kStranger = 1001;
 
-FolderRules rules() { return {kDaemon, {"/var/lib/liongate", "/run/liongate/control.sock"}}; }
+FolderRules rules() {
+  return {kDaemon, {"/var/lib/liongate", "/run/liongate/control.sock"}};
+}
 
 struct stat owned_by(uid_t uid, mode_t mode = 0755) {
   struct stat info {};

@@ -14,7 +14,9 @@ using sandbox::LaunchRequest;
 
 namespace {
 
-HostLayout debian() { return {true, "/usr/bin/python3.11", "/usr/lib/liongate/sdk/python"}; }
+HostLayout debian() {
+  return {true, "/usr/bin/python3.11", "/usr/lib/liongate/sdk/python"};
+}
 
 v1::PluginLoaded plugin_of(const std::string& runtime, v1::LinkKind link_kind = v1::LINK_KIND_UNSPECIFIED) {
   v1::PluginLoaded loaded;
@@ -26,7 +28,8 @@ v1::PluginLoaded plugin_of(const std::string& runtime, v1::LinkKind link_kind = 
   return loaded;
 }
 
-LaunchRequest planned(const v1::PluginLoaded& loaded, const std::string& input = "", const HostLayout& host = debian()) {
+LaunchRequest planned(const v1::PluginLoaded& loaded, const std::string& input = "",
+                      const HostLayout& host = debian()) {
   Result<LaunchRequest> request = LaunchPlanner(host).plan(loaded, input, 5);
   INFO((request ? std::string() : request.error().message));
   REQUIRE(request.has_value());

@@ -123,8 +123,7 @@ TEST_CASE("a plugin begins with the defaults that its schema declares") {
       "greeting": {"type": "string", "default": "Hello"},
       "times": {"type": "integer", "default": 3},
       "name": {"type": "string"}}})";
-  CHECK(nlohmann::json::parse(default_config_json(schema)) ==
-        nlohmann::json{{"greeting", "Hello"}, {"times", 3}});
+  CHECK(nlohmann::json::parse(default_config_json(schema)) == nlohmann::json{{"greeting", "Hello"}, {"times", 3}});
 }
 
 TEST_CASE("a schema without defaults, of another shape or none at all gives an empty object") {

@@ -25,7 +25,9 @@ Connection connect() {
   return {UniqueFd(ends[0]), UniqueFd(ends[1])};
 }
 
-std::string name_of(int number) { return "fd:" + std::to_string(number); }
+std::string name_of(int number) {
+  return "fd:" + std::to_string(number);
+}
 
 }  // namespace
 

@@ -93,13 +93,13 @@ TEST_CASE("keys that hold at once are told as changed") {
 TEST_CASE("any difference between policies is a change: more rules, fewer, another order, another word") {
   DaemonConfig before;
   before.policy = {{"a", "x", true}, {"b", "y", false}};
-  for (const std::vector<config::PolicyRule>& policy : std::vector<std::vector<config::PolicyRule>>{
-           {},
-           {{"a", "x", true}},
-           {{"a", "x", true}, {"b", "y", false}, {"c", "z", true}},
-           {{"b", "y", false}, {"a", "x", true}},
-           {{"a", "x", true}, {"b", "y", true}},
-           {{"a", "x", true}, {"b", "z", false}}}) {
+  for (const std::vector<config::PolicyRule>& policy :
+       std::vector<std::vector<config::PolicyRule>>{{},
+                                                    {{"a", "x", true}},
+                                                    {{"a", "x", true}, {"b", "y", false}, {"c", "z", true}},
+                                                    {{"b", "y", false}, {"a", "x", true}},
+                                                    {{"a", "x", true}, {"b", "y", true}},
+                                                    {{"a", "x", true}, {"b", "z", false}}}) {
     DaemonConfig after = before;
     after.policy = policy;
     CHECK(changed(before, after) == Keys{"policy"});

@@ -96,12 +96,12 @@ TEST_CASE("a large input is in the log as its length and digest") {
   const std::string at_bound(limits::kEventPayloadBytesMax, 'a');
   const auto whole = kernel.invoke("hello", at_bound);
   REQUIRE(kernel.until([&] { return whole->done(); }));
-  CHECK(kernel.last_event("PluginInvoked")->plugin_invoked().input().text() == at_bound);
+  CHECK(kernel.last_event("PluginInvoked").plugin_invoked().input().text() == at_bound);
 
   const std::string larger = at_bound + "a";
   const auto digested = kernel.invoke("hello", larger);
   REQUIRE(kernel.until([&] { return digested->done(); }));
-  const v1::Content input = kernel.last_event("PluginInvoked")->plugin_invoked().input();
+  const v1::Content input = kernel.last_event("PluginInvoked").plugin_invoked().input();
   CHECK(input.kind_case() == v1::Content::KIND_NOT_SET);
   CHECK(input.size_bytes() == larger.size());
   CHECK(input.sha256() == sha256_hex(larger));

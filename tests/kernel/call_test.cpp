@@ -70,17 +70,19 @@ TEST_CASE("a call's two events have one correlation id, the caller's or a new on
   kernel.loaded("hello");
   CallRequest request;
   request.plugin = "hello";
-  SECTION("given") { request.correlation_id = "mine"; }
+  SECTION("given") {
+    request.correlation_id = "mine";
+  }
   SECTION("assigned") {}
   const std::string given = request.correlation_id;
   const auto call = kernel.invoke(std::move(request));
   REQUIRE(kernel.until([&] { return call->done(); }));
   const std::string& told = (*call->result)->correlation_id;
   CHECK((given.empty() ? is_uuid(told) : told == given));
-  CHECK(kernel.last_event("PluginInvoked")->correlation_id() == told);
-  CHECK(kernel.last_event("PluginResult")->correlation_id() == told);
-  CHECK(kernel.last_event("PluginResult")->plugin_result().execution_id() ==
-        kernel.last_event("PluginInvoked")->plugin_invoked().execution_id());
+  CHECK(kernel.last_event("PluginInvoked").correlation_id() == told);
+  CHECK(kernel.last_event("PluginResult").correlation_id() == told);
+  CHECK(kernel.last_event("PluginResult").plugin_result().execution_id() ==
+        kernel.last_event("PluginInvoked").plugin_invoked().execution_id());
 }
 
 TEST_CASE("events are numbered without a gap") {
@@ -108,8 +110,8 @@ TEST_CASE("the plugin's own No is PLUGIN_ERROR with its words") {
   CHECK(call->result->error().message == "there is no city of that name");
   CHECK(call->result->error().metadata.at("plugin_code") == "NO_SUCH_CITY");
   const auto event = kernel.last_event("PluginError");
-  CHECK(event->plugin_error().plugin_code() == "NO_SUCH_CITY");
-  CHECK(event->plugin_error().execution_id() == call->result->error().metadata.at("execution_id"));
+  CHECK(event.plugin_error().plugin_code() == "NO_SUCH_CITY");
+  CHECK(event.plugin_error().execution_id() == call->result->error().metadata.at("execution_id"));
   CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
 }
 

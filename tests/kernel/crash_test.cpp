@@ -53,9 +53,9 @@ TEST_CASE("a crash and the restart after it are events, and the restart waits fo
   CHECK(after->plugin_id() == before.plugin_id());
   CHECK(after->instance_id() != before.instance_id());
   CHECK(after->restart_count() == 1);
-  CHECK(kernel.last_event("InstanceCrashed")->instance_crashed().exit().exit_code() == 1);
-  CHECK(kernel.last_event("InstanceCrashed")->instance_id() == before.instance_id());
-  CHECK(kernel.last_event("InstanceRestarted")->instance_restarted().attempt() == 1);
+  CHECK(kernel.last_event("InstanceCrashed").instance_crashed().exit().exit_code() == 1);
+  CHECK(kernel.last_event("InstanceCrashed").instance_id() == before.instance_id());
+  CHECK(kernel.last_event("InstanceRestarted").instance_restarted().attempt() == 1);
 }
 
 TEST_CASE("calls that come while a plugin waits for its restart wait with it") {

@@ -1,4 +1,5 @@
-// Goal: a caller waits no longer than it wanted to; the plugin is told, given a grace, and killed if it does not listen.
+// Goal: a caller waits no longer than it wanted to; the plugin is told, given a grace, and killed if it does not
+// listen.
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -40,7 +41,7 @@ TEST_CASE("a call that runs too long ends for its caller, and the plugin is told
   REQUIRE(kernel.until([&] { return plugin.count(v1::Frame::kCancel) == 1; }));
   CHECK(plugin.received.back().cancel().call_id() == call->key);
   CHECK(plugin.received.back().cancel().reason() == "deadline");
-  CHECK(kernel.last_event("PluginError")->plugin_error().reason() == "DEADLINE_EXCEEDED");
+  CHECK(kernel.last_event("PluginError").plugin_error().reason() == "DEADLINE_EXCEEDED");
 }
 
 TEST_CASE("a call that waited too long in the queue ends without the plugin having seen it") {

@@ -18,7 +18,9 @@ CallRequest request_of(Durability durability) {
   return request;
 }
 
-EventSeq seq_of(Kernel& kernel, const std::string& type) { return kernel.last_event(type)->seq(); }
+EventSeq seq_of(Kernel& kernel, const std::string& type) {
+  return kernel.last_event(type).seq();
+}
 
 }  // namespace
 
@@ -31,7 +33,7 @@ TEST_CASE("durable: the reply comes when both of the call's events are on disk")
   call->on_done = [&] { durable_at_reply = kernel.log().durable_seq(); };
   REQUIRE(kernel.until([&] { return call->done(); }));
   CHECK(durable_at_reply >= seq_of(kernel, "PluginResult"));
-  CHECK(kernel.last_event("PluginInvoked")->plugin_invoked().durability() == "durable");
+  CHECK(kernel.last_event("PluginInvoked").plugin_invoked().durability() == "durable");
 }
 
 TEST_CASE("durable: the plugin need not wait for the disk") {
@@ -91,7 +93,7 @@ TEST_CASE("the configured durability holds where the caller names none") {
   kernel.loaded("hello");
   const auto call = kernel.invoke("hello");
   REQUIRE(kernel.until([&] { return call->done(); }));
-  CHECK(kernel.last_event("PluginInvoked")->plugin_invoked().durability() == "before_run");
+  CHECK(kernel.last_event("PluginInvoked").plugin_invoked().durability() == "before_run");
 }
 
 TEST_CASE("a load is told when all of its events are on disk") {

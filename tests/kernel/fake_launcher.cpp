@@ -160,7 +160,9 @@ void FakePlugin::output_part(std::uint64_t call_id, const std::string& text) {
   send(frame);
 }
 
-void FakePlugin::write_stderr(const std::string& text) { REQUIRE(sys::write_all(stderr_.get(), text).has_value()); }
+void FakePlugin::write_stderr(const std::string& text) {
+  REQUIRE(sys::write_all(stderr_.get(), text).has_value());
+}
 
 void FakePlugin::exit(int code) {
   PluginExit exit;
@@ -194,8 +196,8 @@ std::vector<v1::Invoke> FakePlugin::invokes() const {
 }
 
 std::size_t FakePlugin::count(v1::Frame::KindCase kind) const {
-  return static_cast<std::size_t>(
-      std::count_if(received.begin(), received.end(), [&](const v1::Frame& frame) { return frame.kind_case() == kind; }));
+  return static_cast<std::size_t>(std::count_if(received.begin(), received.end(),
+                                                [&](const v1::Frame& frame) { return frame.kind_case() == kind; }));
 }
 
 // --- a command ---
@@ -277,7 +279,8 @@ void FakeLauncher::kill(LaunchId id) {
 }
 
 void FakeLauncher::check_host(std::function<void(Result<void>)> done) {
-  asio::post(io_, [done = std::move(done), error = host_error] { done(error ? Result<void>(*error) : Result<void>()); });
+  asio::post(io_,
+             [done = std::move(done), error = host_error] { done(error ? Result<void>(*error) : Result<void>()); });
 }
 
 void FakeLauncher::report_end(LaunchId id, PluginExit exit) {

@@ -1,7 +1,8 @@
-// Stands in for liongate-launcher and for the plugins it would start: each launch is a FakePlugin in the test's own loop.
+// Stands in for liongate-launcher and for the plugins it would start: each launch is a FakePlugin in the test's own
+// loop.
 //
-// A FakePlugin speaks real frames over the very descriptors that the kernel handed to the launcher, so pipes, framing and
-// their limits are the real ones; only the process is missing. What it does is a Script that the test writes.
+// A FakePlugin speaks real frames over the very descriptors that the kernel handed to the launcher, so pipes, framing
+// and their limits are the real ones; only the process is missing. What it does is a Script that the test writes.
 //
 // Ownership and thread: owned by the fixture, one thread. Callbacks to the kernel are posted, as the interface demands.
 #pragma once

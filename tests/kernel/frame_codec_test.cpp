@@ -1,4 +1,5 @@
-// Goal: frames come out as they went in however the pipe cuts them, and no bytes a plugin sends cost more than they are.
+// Goal: frames come out as they went in however the pipe cuts them, and no bytes a plugin sends cost more than they
+// are.
 #include "kernel/supervision/frame_codec.h"
 
 #include <catch2/catch.hpp>
@@ -117,7 +118,9 @@ TEST_CASE("a frame larger than any single read comes out whole, and small ones b
   CHECK(decoder.room().size() <= 2 * limits::kFrameReadChunkBytes);
 }
 
-TEST_CASE("a length of 0 is a protocol error") { CHECK(refusal_of(length_header(0)) == Reason::kPluginProtocolError); }
+TEST_CASE("a length of 0 is a protocol error") {
+  CHECK(refusal_of(length_header(0)) == Reason::kPluginProtocolError);
+}
 
 TEST_CASE("a length over the bound is refused as soon as it is known; one at the bound is awaited") {
   CHECK(refusal_of(length_header(limits::kFrameBytesMax + 1)) == Reason::kPluginProtocolError);

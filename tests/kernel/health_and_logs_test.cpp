@@ -35,9 +35,8 @@ TEST_CASE("one Ping answers all who ask at the same time") {
   kernel.loaded("hello");
   int answers = 0;
   for (int i = 0; i < 5; ++i) {
-    kernel.orchestrator().check_health("hello", [&](const Result<PluginHealth>& health) {
-      answers += health->healthy ? 1 : 0;
-    });
+    kernel.orchestrator().check_health("hello",
+                                       [&](const Result<PluginHealth>& health) { answers += health->healthy ? 1 : 0; });
   }
   REQUIRE(kernel.until([&] { return answers == 5; }));
   CHECK(kernel.launcher().last().count(v1::Frame::kPing) == 1);

@@ -38,7 +38,9 @@ TemporaryFolder::TemporaryFolder() {
   path = std::string(::access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp") + "/liongate-kernel-XXXXXX";
   REQUIRE(::mkdtemp(path.data()) != nullptr);
 }
-TemporaryFolder::~TemporaryFolder() { std::filesystem::remove_all(path); }
+TemporaryFolder::~TemporaryFolder() {
+  std::filesystem::remove_all(path);
+}
 
 v1::PluginLoaded make_loaded(const std::string& name, const std::string& runtime) {
   v1::PluginLoaded loaded;
@@ -236,12 +238,14 @@ std::size_t Kernel::count_events(const std::string& type) {
   return count;
 }
 
-std::optional<v1::Event> Kernel::last_event(const std::string& type) {
+v1::Event Kernel::last_event(const std::string& type) {
   std::optional<v1::Event> found;
   for (v1::Event& event : events()) {
     if (event.type() == type) found = std::move(event);
   }
-  return found;
+  INFO(type);
+  REQUIRE(found.has_value());
+  return *found;
 }
 
 bool Kernel::shut_down(int drain_ms) {

@@ -104,7 +104,7 @@ class Kernel {
   std::vector<v1::Event> events();
   std::vector<std::string> event_types();
   std::size_t count_events(const std::string& type);
-  std::optional<v1::Event> last_event(const std::string& type);
+  v1::Event last_event(const std::string& type);  // there must be one
 
   bool shut_down(int drain_ms = 0);  // waits for its end
 

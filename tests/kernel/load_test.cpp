@@ -79,7 +79,7 @@ TEST_CASE("a plugin that never says Ready is killed and registers nothing") {
   CHECK(load_error_of(kernel, "hello").reason == Reason::kLoadFailure);
   CHECK(kernel.launcher().running() == 0);
   CHECK(kernel.orchestrator().list().empty());
-  CHECK(kernel.last_event("PluginLoadFailed")->plugin_load_failed().reason() == "LOAD_FAILURE");
+  CHECK(kernel.last_event("PluginLoadFailed").plugin_load_failed().reason() == "LOAD_FAILURE");
   CHECK(kernel.count_events("PluginLoaded") == 0);
 }
 
@@ -155,8 +155,8 @@ TEST_CASE("what the files say is wrong fails the load with that reason") {
   CHECK(load_error_of(kernel, "hello", request).reason == Reason::kUnsafeFolder);
   CHECK(kernel.launcher().plugins.empty());
   const auto event = kernel.last_event("PluginLoadFailed");
-  CHECK(event->plugin_load_failed().reason() == "UNSAFE_FOLDER");
-  CHECK(event->plugin_load_failed().manifest_path() == "/plugins/hello/manifest.toml");
+  CHECK(event.plugin_load_failed().reason() == "UNSAFE_FOLDER");
+  CHECK(event.plugin_load_failed().manifest_path() == "/plugins/hello/manifest.toml");
 }
 
 TEST_CASE("a permission that the policy refuses is an event, and nothing was launched") {
@@ -166,7 +166,7 @@ TEST_CASE("a permission that the policy refuses is an event, and nothing was lau
   Kernel kernel(folder.path, settings);
   kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->add_permissions("env:HOME"); };
   CHECK(load_error_of(kernel, "hello").reason == Reason::kPermissionDenied);
-  CHECK(kernel.last_event("PermissionDenied")->permission_denied().permission() == "env:HOME");
+  CHECK(kernel.last_event("PermissionDenied").permission_denied().permission() == "env:HOME");
   CHECK(kernel.count_events("PluginLoadFailed") == 1);
   CHECK(kernel.launcher().plugins.empty());
 }
@@ -265,7 +265,8 @@ TEST_CASE("plugins load up to the bound, the next is refused") {
     loads.push_back(kernel.load("p" + std::to_string(i), not_started()));
   }
   REQUIRE(kernel.until([&] { return loads.back()->done(); }));
-  CHECK(std::all_of(loads.begin(), loads.end(), [](const auto& load) { return load->done() && load->result->has_value(); }));
+  CHECK(std::all_of(loads.begin(), loads.end(),
+                    [](const auto& load) { return load->done() && load->result->has_value(); }));
   CHECK(load_error_of(kernel, "one-more", not_started()).reason == Reason::kQueueFull);
   CHECK(kernel.orchestrator().counts().plugins == limits::kPluginsMax);
 }

@@ -162,9 +162,8 @@ TEST_CASE("lines end at the line end; what is left is given at the finish") {
 
 TEST_CASE("a line over the bound comes in pieces, and nothing of it is lost") {
   const std::string line = std::string(limits::kPluginLogLineBytesMax, 'a') + std::string(10, 'b');
-  CHECK(split({line + "\nnext\n"}) ==
-        std::vector<std::string>{line.substr(0, limits::kPluginLogLineBytesMax), line.substr(limits::kPluginLogLineBytesMax),
-                                 "next"});
+  CHECK(split({line + "\nnext\n"}) == std::vector<std::string>{line.substr(0, limits::kPluginLogLineBytesMax),
+                                                               line.substr(limits::kPluginLogLineBytesMax), "next"});
 }
 
 TEST_CASE("lines are the same however the bytes are cut") {

@@ -79,10 +79,9 @@ TEST_CASE("a call that was cut gets its one end: DAEMON_RESTARTED") {
     Kernel kernel(folder.path);
     CHECK(kernel.count_events("PluginError") == 1);
     const auto event = kernel.last_event("PluginError");
-    CHECK(event->plugin_error().reason() == "DAEMON_RESTARTED");
-    CHECK(event->correlation_id() == "cut");
-    CHECK(event->plugin_error().execution_id() ==
-          kernel.last_event("PluginInvoked")->plugin_invoked().execution_id());
+    CHECK(event.plugin_error().reason() == "DAEMON_RESTARTED");
+    CHECK(event.correlation_id() == "cut");
+    CHECK(event.plugin_error().execution_id() == kernel.last_event("PluginInvoked").plugin_invoked().execution_id());
     CHECK(kernel.orchestrator().get("hello")->statistics().calls_failed() == 1);
   }
 }

@@ -185,7 +185,8 @@ TEST_CASE("a crash keeps the wish to run and says why") {
 }
 
 TEST_CASE("a restart is counted and clears what was wrong once the plugin runs") {
-  const Registry registry = after({loaded(), created(), started(), crashed(), restarted(), created("i2"), started("i2")});
+  const Registry registry =
+      after({loaded(), created(), started(), crashed(), restarted(), created("i2"), started("i2")});
   CHECK(hello_of(registry).state == State::kRunning);
   CHECK(hello_of(registry).restart_count == 1);
   CHECK(hello_of(registry).instance_id == InstanceId("i2"));
@@ -304,11 +305,26 @@ TEST_CASE("plugins are listed in the order in which they were loaded") {
 }
 
 TEST_CASE("a recorded sequence replayed gives the state of having lived it") {
-  const std::vector<v1::Event> life = {
-      daemon_started(), loaded(),    created(),      started(),     loaded("other", kOtherId), created("o1", kOtherId),
-      invoked(),        result(3),   crashed(),      restarted(),   created("i2"),             started("i2"),
-      daemon_started(), created("i3"), started("i3"), invoked(),    call_failed(),             reloaded(true),
-      stopping(),       stopped()};
+  const std::vector<v1::Event> life = {daemon_started(),
+                                       loaded(),
+                                       created(),
+                                       started(),
+                                       loaded("other", kOtherId),
+                                       created("o1", kOtherId),
+                                       invoked(),
+                                       result(3),
+                                       crashed(),
+                                       restarted(),
+                                       created("i2"),
+                                       started("i2"),
+                                       daemon_started(),
+                                       created("i3"),
+                                       started("i3"),
+                                       invoked(),
+                                       call_failed(),
+                                       reloaded(true),
+                                       stopping(),
+                                       stopped()};
   Registry lived;
   std::vector<std::string> bytes;  // as the log would keep them
   for (const v1::Event& event : life) {

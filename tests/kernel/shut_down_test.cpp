@@ -1,4 +1,5 @@
-// Goal: a stop of the daemon finishes what it may, tells everybody, ends every process, and DaemonStopped is the last word.
+// Goal: a stop of the daemon finishes what it may, tells everybody, ends every process, and DaemonStopped is the last
+// word.
 #include <catch2/catch.hpp>
 
 #include "tests/kernel/kernel_fixture.h"
@@ -17,7 +18,9 @@ Script open_calls(std::uint32_t concurrency) {
   return script;
 }
 
-bool is_last(Kernel& kernel, const std::string& type) { return kernel.event_types().back() == type; }
+bool is_last(Kernel& kernel, const std::string& type) {
+  return kernel.event_types().back() == type;
+}
 
 }  // namespace
 
@@ -28,7 +31,7 @@ TEST_CASE("an idle daemon stops its plugins and seals its life with DaemonStoppe
   kernel.loaded("two");
   REQUIRE(kernel.shut_down());
   CHECK(kernel.launcher().running() == 0);
-  CHECK(kernel.last_event("DaemonStopping")->daemon_stopping().reason() == "test");
+  CHECK(kernel.last_event("DaemonStopping").daemon_stopping().reason() == "test");
   CHECK(is_last(kernel, "DaemonStopped"));
   CHECK(kernel.log().durable_seq() == kernel.log().last_seq());
   // The plugins' wish to run stays: their stop is no PluginStopped.

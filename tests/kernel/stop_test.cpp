@@ -32,8 +32,8 @@ TEST_CASE("a stop ends the process in order and says so in the log") {
   CHECK(kernel.launcher().running() == 0);
   CHECK(kernel.launcher().last().count(v1::Frame::kShutdown) == 1);
   CHECK(kernel.count_events("PluginStopping") == 1);
-  CHECK(kernel.last_event("PluginStopped")->plugin_stopped().exit().kind() == "exited");
-  CHECK(kernel.last_event("PluginStopped")->actor() == "uid:1000");
+  CHECK(kernel.last_event("PluginStopped").plugin_stopped().exit().kind() == "exited");
+  CHECK(kernel.last_event("PluginStopped").actor() == "uid:1000");
 }
 
 TEST_CASE("a plugin that does not obey is killed after the grace") {
@@ -45,7 +45,7 @@ TEST_CASE("a plugin that does not obey is killed after the grace") {
   const auto begin = std::chrono::steady_clock::now();
   CHECK(kernel.wait(kernel.tell(&Orchestrator::stop, "hello")).has_value());
   CHECK(std::chrono::steady_clock::now() - begin >= 100ms);  // the fixture's grace
-  CHECK(kernel.last_event("PluginStopped")->plugin_stopped().exit().signal() == SIGKILL);
+  CHECK(kernel.last_event("PluginStopped").plugin_stopped().exit().signal() == SIGKILL);
 }
 
 TEST_CASE("a stop lets running calls finish and refuses those that wait") {
@@ -175,7 +175,7 @@ TEST_CASE("an unload stops the plugin and forgets it; its name is free again") {
   CHECK(unloaded->plugin_id() == loaded.plugin_id());
   CHECK(kernel.orchestrator().list().empty());
   CHECK(kernel.launcher().running() == 0);
-  CHECK(kernel.last_event("PluginUnloaded")->plugin_id() == loaded.plugin_id());
+  CHECK(kernel.last_event("PluginUnloaded").plugin_id() == loaded.plugin_id());
   kernel.settle();
   CHECK(kernel.orchestrator().counts().plugins == 0);
   CHECK(kernel.loaded("hello").plugin_id() != loaded.plugin_id());

@@ -16,12 +16,16 @@ namespace {
 
 using S = State;
 
-constexpr State kAllStates[] = {S::kAbsent,   S::kCreated, S::kStarting, S::kRunning, S::kStopping,
+constexpr State kAllStates[] = {S::kAbsent,  S::kCreated, S::kStarting, S::kRunning, S::kStopping,
                                 S::kStopped, S::kCrashed, S::kFailed,   S::kUnloaded};
 
-bool is_one_of(State state, const std::set<State>& states) { return states.contains(state); }
+bool is_one_of(State state, const std::set<State>& states) {
+  return states.contains(state);
+}
 
-std::optional<State> to_when(bool legal, State to) { return legal ? std::optional(to) : std::nullopt; }
+std::optional<State> to_when(bool legal, State to) {
+  return legal ? std::optional(to) : std::nullopt;
+}
 
 // No process could survive the life before: what had one is to be started again, a stop under way is finished.
 std::optional<State> after_daemon_started(State state) {

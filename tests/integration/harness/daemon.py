@@ -78,6 +78,7 @@ class Daemon:
         self.process: subprocess.Popen[bytes] | None = None
         self.ctl = command_line.CommandLine(self.socket)
         self._client: wire.Client | None = None
+        self._other_clients: list[wire.Client] = []
 
     # --- its life ---
 
@@ -140,6 +141,9 @@ class Daemon:
         if self._client is not None:
             self._client.close()
             self._client = None
+        for client in self._other_clients:
+            client.close()
+        self._other_clients.clear()
 
     def dispose(self) -> None:
         """What a test leaves running is ended; never raises, so that every daemon of a run is reached."""
@@ -168,6 +172,11 @@ class Daemon:
         if self._client is None:
             self._client = wire.Client(self.socket)
         return self._client
+
+    def another_client(self) -> wire.Client:
+        """A connection of its own, closed with the daemon."""
+        self._other_clients.append(wire.Client(self.socket))
+        return self._other_clients[-1]
 
     def load(self, manifest: Path | str, **options: Any) -> wire.Plugin:
         """`manifest` is a path, the folder it lies in, or the name of a plugin of the build."""
