@@ -38,8 +38,10 @@ ExitCode fail(Context& context, const Failure& failure) {
     context.err << error_json(failure) << '\n';
     return failure.exit_code;
   }
-  // A message of several lines (all faults of a manifest) is that many errors, each a line of its own.
-  std::istringstream lines(failure.what.empty() ? "failed" : failure.what);
+  // All faults of a manifest or configuration come together, each a line of its own; any other error is one line.
+  const bool is_list = failure.reason == "INVALID_MANIFEST" || failure.reason == "UNKNOWN_PERMISSION" ||
+                       failure.reason == "INVALID_CONFIG";
+  std::istringstream lines(failure.what.empty() ? "failed" : is_list ? failure.what : one_line(failure.what));
   for (std::string line; std::getline(lines, line);) {
     const bool names_subject = failure.subject.empty() || line.starts_with(failure.subject);
     context.err << "liongatectl: " << (names_subject ? "" : one_line(failure.subject) + ": ") << one_line(line) << " ("

@@ -11,9 +11,8 @@ using orchestrator::CallRequest;
 
 namespace {
 
-Result<std::optional<std::chrono::milliseconds>> timeout_of(const v1::InvokePluginRequest& request,
-                                                            const grpc::ServerContext& context) {
-  std::optional<std::chrono::milliseconds> timeout;
+Result<void> set_timeout(const v1::InvokePluginRequest& request, const grpc::ServerContext& context,
+                         CallRequest& call) {
   if (request.has_timeout()) {
     const auto& given = request.timeout();
     constexpr std::int64_t kSecondsMax = 10'000'000;
@@ -22,17 +21,16 @@ Result<std::optional<std::chrono::milliseconds>> timeout_of(const v1::InvokePlug
       return make_error(Reason::kInvalidArgument, "timeout must be above 0").with("field", "timeout");
     }
     // Rounded up: a timeout below a millisecond is short, not absent.
-    timeout = std::chrono::milliseconds(given.seconds() * 1000 + (given.nanos() + 999'999) / 1'000'000);
+    call.timeout = std::chrono::milliseconds(given.seconds() * 1000 + (given.nanos() + 999'999) / 1'000'000);
   }
   const auto deadline = context.deadline();
   if (deadline != std::chrono::system_clock::time_point::max()) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::system_clock::now());
-    const auto clamped =
+    call.patience =
         std::clamp(left, std::chrono::milliseconds(1), std::chrono::milliseconds(limits::kInvokeTimeoutMsMax));
-    if (!timeout || clamped < *timeout) timeout = clamped;
   }
-  return timeout;
+  return {};
 }
 
 std::optional<orchestrator::Durability> durability_of(v1::Durability durability) {
@@ -55,7 +53,7 @@ std::optional<orchestrator::Durability> durability_of(v1::Durability durability)
 Result<CallRequest> to_call(v1::InvokePluginRequest& request, const grpc::ServerContext& context,
                             const std::string& actor) {
   CallRequest call;
-  LG_ASSIGN(call.timeout, timeout_of(request, context));
+  LG_TRY(set_timeout(request, context, call));
   call.plugin = std::move(*request.mutable_plugin());
   call.operation = std::move(*request.mutable_operation());
   call.correlation_id = std::move(*request.mutable_correlation_id());

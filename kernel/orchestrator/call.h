@@ -35,9 +35,10 @@ struct CallRequest {
   std::string plugin;  // id or name
   std::string operation;
   v1::Payload input;
-  std::string correlation_id;                        // assigned when empty
-  std::optional<std::chrono::milliseconds> timeout;  // the configured default when absent
-  std::optional<Durability> durability;              // the configured default when absent
+  std::string correlation_id;                         // assigned when empty
+  std::optional<std::chrono::milliseconds> timeout;   // the configured default when absent
+  std::optional<std::chrono::milliseconds> patience;  // the caller waits no longer than this, whatever the timeout
+  std::optional<Durability> durability;               // the configured default when absent
   Delivery delivery = Delivery::kWhole;
   std::string actor;  // who asked, as events say it
 };

@@ -125,6 +125,7 @@ std::unique_ptr<Call> Dispatcher::make_call(CallRequest request, PluginActor& ac
   call->handler = std::move(handler);
   call->accept_time = context_.clock.now();
   auto timeout = request.timeout.value_or(std::chrono::milliseconds(context_.settings.invoke_timeout_ms));
+  if (request.patience) timeout = std::min(timeout, *request.patience);
   const std::uint64_t wall_ms_max = actor.record().loaded.manifest().limits().wall_time_ms_max();
   if (wall_ms_max > 0 && wall_ms_max < static_cast<std::uint64_t>(timeout.count())) {
     timeout = std::chrono::milliseconds(wall_ms_max);
@@ -186,8 +187,9 @@ Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::Pl
 }
 
 void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
+  if (error.reason == Reason::kShuttingDown) return;  // nothing comes after DaemonStopped; the caller is told
   // A flood of refused calls must not fill the log: full queues are noted once a second.
-  if (error.reason == Reason::kQueueFull || error.reason == Reason::kShuttingDown) {
+  if (error.reason == Reason::kQueueFull) {
     const MonotonicTime now = context_.clock.now();
     if (now - refusals_recorded_ < kRefusalRecordInterval) return;
     refusals_recorded_ = now;

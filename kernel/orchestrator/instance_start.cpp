@@ -53,6 +53,14 @@ void InstanceStart::cancel() {
   self_.reset();
 }
 
+std::shared_ptr<PluginInstance> InstanceStart::give_up(supervision::InstanceListener& listener, Error cause) {
+  const auto self = std::move(self_);
+  done_ = nullptr;
+  instance_->set_listener(listener);
+  instance_->end(std::move(cause));
+  return instance_;
+}
+
 void InstanceStart::finish(Result<ReadyInstance> result) {
   const auto self = std::move(self_);
   if (const Done done = std::exchange(done_, nullptr)) done(std::move(result));

@@ -31,6 +31,9 @@ class InstanceStart final : public std::enable_shared_from_this<InstanceStart>, 
   // Kills what was launched; `done` will not be called.
   void cancel();
 
+  // The same, for who wants to see the process end: it becomes the listener of the instance that is given out.
+  std::shared_ptr<supervision::PluginInstance> give_up(supervision::InstanceListener& listener, Error cause);
+
   const InstanceId& instance_id() const { return instance_->id(); }
 
  private:

@@ -149,7 +149,9 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
   context_.inspector.digest(
       record_.loaded, [this, alive = alive_, kind, actor, done = std::move(done)](Result<std::string> digest) {
         if (!*alive) return;
-        if (!digest) {
+        if (shutting_down_) {
+          done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+        } else if (!digest) {
           fail_plugin(actor, digest.error(), done);
         } else if (*digest != record_.loaded.digest_sha256()) {
           fail_plugin(actor,
@@ -465,8 +467,8 @@ void PluginActor::shut_down(std::function<void()> done) {
   calls_.fail_waiting(error);
   calls_.end_commands(error);
   if (starting_) {
-    starting_->cancel();
-    starting_.reset();
+    auto instance = std::exchange(starting_, nullptr)->give_up(*this, error);
+    if (!instance->ended()) draining_.push_back(std::move(instance));
   }
   if (const Done waiting = std::exchange(current_done_, nullptr)) waiting(error);
   for (Command& command : std::exchange(commands_, {})) command.done(error);

@@ -128,7 +128,13 @@ void CommandRun::end(Error cause) {
 
 void CommandRun::abandon() {
   listener_ = nullptr;
-  if (!ended_) launcher_.kill(launch_id_);
+  if (launched_) {
+    launcher_.forget(launch_id_);
+    launcher_.kill(launch_id_);
+    launched_ = false;
+  }
+  ended_ = true;
+  close_pipes();
 }
 
 void CommandRun::on_launch_started(LaunchStarted started) {

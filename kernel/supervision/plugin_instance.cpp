@@ -320,7 +320,14 @@ void PluginInstance::end(Error cause) {
 
 void PluginInstance::abandon() {
   listener_ = nullptr;
-  if (state_ != State::kEnded) launcher_.kill(launch_id_);
+  if (launched_) {
+    launcher_.forget(launch_id_);
+    launcher_.kill(launch_id_);
+    launched_ = false;
+  }
+  // What waits for its pipes and timers holds the object: it ends with them, not with the loop.
+  state_ = State::kEnded;
+  close_pipes();
 }
 
 void PluginInstance::on_launch_started(LaunchStarted started) {

@@ -70,11 +70,17 @@ TEST_CASE("a delay to try again after is RetryInfo, too") {
 TEST_CASE("long texts are cut, so that the whole fits into a header of 8 KiB") {
   const grpc::Status status = to_status(make_error(Reason::kPluginError, std::string(100'000, 'm'))
                                             .with_hint(std::string(100'000, 'h'))
-                                            .with("stderr", std::string(100'000, 's'))
+                                            .with("entry_point", std::string(100'000, 'e'))
                                             .with("output", std::string(100'000, 'o')));
   // The message travels beside the details, which hold it once more.
   CHECK(status.error_message().size() + status.error_details().size() < 8 * 1024);
-  CHECK(info_of(status).metadata().at("stderr").ends_with("..."));
+  CHECK(info_of(status).metadata().at("entry_point").ends_with("..."));
+}
+
+TEST_CASE("of what a program printed the end is kept: it tells what it died of") {
+  const grpc::Status status =
+      to_status(make_error(Reason::kPluginError, "x").with("stderr", std::string(100'000, 's') + "fatal: no disk"));
+  CHECK(info_of(status).metadata().at("stderr").ends_with("sfatal: no disk"));
 }
 
 TEST_CASE("many entries of metadata do not break the bound either") {

@@ -251,7 +251,7 @@ def test_sighup_reads_the_configuration_again(daemon: Daemon) -> None:
     os.kill(daemon.pid, signal.SIGHUP)
     eventually(lambda: "read again" in daemon.log_text(), "the configuration is read again")
     with wire.refused("DEADLINE_EXCEEDED"):
-        daemon.invoke("slow", "60000")
+        daemon.invoke("slow", "60000", timeout_s=5)
 
 
 def test_sighup_with_a_wrong_configuration_changes_nothing(daemon: Daemon) -> None:
