@@ -12,6 +12,7 @@ namespace {
 // gRPC carries details in a header of at most 8 KiB: what is longer is cut, not lost with the whole status.
 constexpr std::size_t kMessageBytesMax = 2048;
 constexpr std::size_t kMetadataValueBytesMax = 1024;
+constexpr std::size_t kMetadataBytesMax = 3 * 1024;
 
 std::string bounded(const std::string& text, std::size_t bytes_max) {
   if (text.size() <= bytes_max) return to_utf8(text);
@@ -27,14 +28,18 @@ grpc::Status to_status(const Error& error) {
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(error.reason_name()));
   info.set_domain(kErrorDomain);
+  (*info.mutable_metadata())["category"] = std::string(traits_of(error.reason).category);
+  if (!error.hint.empty()) (*info.mutable_metadata())["hint"] = bounded(error.hint, kMetadataValueBytesMax);
+  std::size_t bytes = 0;
   for (const auto& [key, value] : error.metadata) {
     // What a program said last is what it died of.
     const bool keeps_end = (key == "stderr" || key == "output") && value.size() > kMetadataValueBytesMax;
-    (*info.mutable_metadata())[key] = keeps_end ? to_utf8(value.substr(value.size() - kMetadataValueBytesMax))
-                                                : bounded(value, kMetadataValueBytesMax);
+    std::string text = keeps_end ? to_utf8(value.substr(value.size() - kMetadataValueBytesMax))
+                                 : bounded(value, kMetadataValueBytesMax);
+    bytes += key.size() + text.size();
+    if (bytes > kMetadataBytesMax) break;
+    (*info.mutable_metadata())[to_utf8(key)] = std::move(text);
   }
-  (*info.mutable_metadata())["category"] = std::string(traits_of(error.reason).category);
-  if (!error.hint.empty()) (*info.mutable_metadata())["hint"] = bounded(error.hint, kMetadataValueBytesMax);
   status.add_details()->PackFrom(info);
   if (const auto delay = error.metadata.find("retry_delay_ms"); delay != error.metadata.end()) {
     int delay_ms = 0;

@@ -7,7 +7,6 @@
 namespace liongate::daemon {
 
 using orchestrator::CallReply;
-using orchestrator::Orchestrator;
 
 namespace {
 

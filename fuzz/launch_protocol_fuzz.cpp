@@ -1,5 +1,5 @@
-// Feeds packets to both ends of the launcher's socket. A packet is refused whole or decodes to a message that is spelled
-// and read again: what the launcher acts on is what it would have been sent.
+// Feeds packets to both ends of the launcher's socket. A packet is refused whole or decodes to a message that is
+// spelled and read again: what the launcher acts on is what it would have been sent.
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -72,11 +72,11 @@ bool host_refuses(Step step, int sys_errno) {
   return kSteps[static_cast<std::size_t>(step)].blame == Blame::kHost && !passing;
 }
 
-Error setup_error(Step step, int sys_errno, std::string argument) {
+Error setup_error(Step step, int sys_errno, const std::string& argument) {
   const Reason reason = host_refuses(step, sys_errno) ? Reason::kSandboxUnavailable : Reason::kLoadFailure;
   return make_errno_error(reason, std::string(words_of(step)) + " " + argument, sys_errno)
       .with(kStepKey, std::to_string(static_cast<std::uint32_t>(step)))
-      .with(kArgumentKey, std::move(argument));
+      .with(kArgumentKey, argument);
 }
 
 Exited setup_failure(std::uint64_t launch_id, const Error& error) {

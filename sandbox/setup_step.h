@@ -55,7 +55,7 @@ std::string_view words_of(Step step);
 bool host_refuses(Step step, int sys_errno);
 
 // An Error that remembers its step and what it was done to; setup_failure reads it back.
-Error setup_error(Step step, int sys_errno, std::string argument);
+Error setup_error(Step step, int sys_errno, const std::string& argument);
 
 // The report of a launch that failed with `error`, an Error made by setup_error.
 Exited setup_failure(std::uint64_t launch_id, const Error& error);

@@ -271,15 +271,16 @@ void PluginActor::resume_desired_state() {
 // --- end of a process ---
 
 void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
-  const auto old =
-      std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
   Error error = cause ? *cause
                       : make_error(Reason::kPluginCrashed,
                                    "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
   calls_.lose(instance, error);
+  const auto old =
+      std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
   if (old != draining_.end()) {
-    draining_.erase(
-        std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; }));
+    const std::shared_ptr<PluginInstance> keep = std::move(*old);
+    draining_.erase(old);
+    check_quiet();
     return;
   }
   if (instance_.get() != &instance) return;

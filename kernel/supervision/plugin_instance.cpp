@@ -192,13 +192,12 @@ void PluginInstance::on_readable() {
     }
     decoder_.filled(static_cast<std::size_t>(got));
     for (;;) {
-      auto more = decoder_.next(incoming_);
-      Result<void> taken = more ? Result<void>() : Result<void>(std::move(more).error());
-      if (taken && !*more) break;
+      const Result<bool> more = decoder_.next(incoming_);
+      if (more && !*more) break;
       ++frames_taken_;
-      if (taken) taken = take(incoming_);
+      const Result<void> taken = more ? take(incoming_) : Result<void>(more.error());
       if (!taken) {
-        end(std::move(taken).error().in("plugin " + name_ + " broke the frame protocol"));
+        end(Error(taken.error()).in("plugin " + name_ + " broke the frame protocol"));
         return;
       }
       if (state_ == State::kEnded || cause_) return;
