@@ -38,7 +38,7 @@ function(liongate_unsanitized name)
 endfunction()
 
 # liongate_ignore_gcc12_ghosts(TARGET): at -O2 gcc 12 sees overflows in std::string's operator+ and uninitialised
-# members in std::variant that are not there (GCC PR 105329, 105651). ASan, UBSan and clang-tidy look where these would have.
+# members in std::variant that are not there (GCC PR 105329, 105651). ASan, UBSan and clang-tidy look where these would.
 function(liongate_ignore_gcc12_ghosts name)
   target_compile_options(${name} PRIVATE -Wno-array-bounds -Wno-maybe-uninitialized -Wno-stringop-overflow)
 endfunction()

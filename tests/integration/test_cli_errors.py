@@ -50,9 +50,11 @@ def test_data_goes_to_stdout_and_nothing_else_does(daemon: Daemon) -> None:
 # --- 2: usage ---
 
 @pytest.mark.parametrize("words", [[], ["no-such-verb"], ["load-plugin"], ["invoke-plugin"],
-                                   ["invoke-plugin", "hello", "--timeout", "soon"], ["list-plugins", "--no-such-option"],
+                                   ["invoke-plugin", "hello", "--timeout", "soon"],
+                                   ["list-plugins", "--no-such-option"],
                                    ["list-plugins", "-o", "xml"], ["replay-log", "--since", "yesterday-ish"],
-                                   ["replay-log", "--limit", "-1"], ["--socket", "/a", "--address", "b:1", "get-status"],
+                                   ["replay-log", "--limit", "-1"],
+                                   ["--socket", "/a", "--address", "b:1", "get-status"],
                                    ["invoke-plugin", "hello", "--input", "a", "--input-file", "b"],
                                    ["invoke-plugin", "hello", "--durability", "hopeful"]])
 def test_wrong_words_are_usage_errors(words: list[str]) -> None:

@@ -187,7 +187,8 @@ def test_calls_are_given_up_one_by_one_when_their_plugin_is_unloaded(make_daemon
     daemon = make_daemon(config="stop_grace_ms: 300\n").start()
     daemon.load("slow")
     calls = [daemon.invoke_later("slow", "60000", operation="deaf") for _ in range(40)]
-    eventually(lambda: (found := daemon.get("slow").statistics).calls_running + found.calls_queued == 40, "all are open")
+    eventually(lambda: (found := daemon.get("slow").statistics).calls_running + found.calls_queued == 40,
+               "all are open")
     begin = time.monotonic()
     daemon.client.plugins.UnloadPlugin(plugin="slow")
     outcomes = [call.outcome() for call in calls]

@@ -1,5 +1,8 @@
-"""The four modes: what is on disk, and when. A killed daemon shows it: what its page cache held survives a kill, so that
-these tests see what was *written* before the reply; what was *synced* is asked of the daemon itself (durable_seq)."""
+"""The four modes: what is on disk, and when.
+
+What the page cache held survives a kill of the daemon, so that these tests see what was *written* before the reply;
+what was *synced* is asked of the daemon itself (durable_seq).
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """kill -9 of the daemon or of a plugin, again and again, at random moments, under load.
 
-Whatever the moment: every acknowledged result is in the log exactly once, the log verifies, no process is left, and what
-was loaded is running again under its id. The long form: LIONGATE_KILL_RUNS=200 (make test runs 20).
+Whatever the moment: every acknowledged result is in the log exactly once, the log verifies, no process is left, and
+what was loaded is running again under its id. The long form: LIONGATE_KILL_RUNS=200 (make test runs 20).
 LIONGATE_KILL_SEED repeats a run's choices; the moments themselves are the machine's.
 """
 

@@ -1,4 +1,4 @@
-"""What survives the end of the daemon, graceful or not: ids, desired states, every acknowledged event; and no orphan."""
+"""What survives the end of the daemon, graceful or not: ids, desired states, acknowledged events; and no orphan."""
 
 from __future__ import annotations
 
