@@ -158,11 +158,10 @@ def test_a_command_stands_in_its_own_folder_which_it_cannot_change(daemon: Daemo
 
 
 def test_commands_run_beside_each_other_up_to_a_bound(daemon: Daemon, workshop: Workshop) -> None:
-    daemon.load(workshop.command("waiter", "sleep 0.5\necho done\n"))
+    daemon.load(workshop.command("waiter", "sleep 1\necho done\n"))
     calls = [daemon.invoke_later("waiter") for _ in range(COMMAND_CONCURRENCY_MAX + 4)]
-    statistics = eventually(lambda: (found := daemon.get("waiter").statistics).calls_running == COMMAND_CONCURRENCY_MAX
-                            and found, "as many run as may")
-    assert statistics.calls_queued == 4
+    eventually(lambda: (found := daemon.get("waiter").statistics).calls_running == COMMAND_CONCURRENCY_MAX
+               and found.calls_queued == 4, "as many run as may, and the rest wait")
     assert all(call.result().text == "done\n" for call in calls)
     assert_every_call_ended_once(daemon)
 
