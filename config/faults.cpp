@@ -1,5 +1,7 @@
 #include "config/faults.h"
 
+#include "kernel/base/utf8.h"
+
 #include <algorithm>
 #include <set>
 
@@ -72,7 +74,7 @@ Error FaultList::to_error() const {
   for (const Fault& fault : sorted) {
     if (fault.reason != error.reason) error.reason = reason_;
     if (!error.message.empty()) error.message += '\n';
-    error.message += render(fault);
+    error.message += to_utf8(render(fault));  // a parser's own words may quote half a character
     if (!fault.field.empty() && named.insert(fault.field).second) {
       std::string& fields = error.metadata["fields"];
       fields += (fields.empty() ? "" : ",") + shown(fault.field);

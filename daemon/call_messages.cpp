@@ -16,7 +16,7 @@ Result<void> set_timeout(const v1::InvokePluginRequest& request, const grpc::Ser
   if (request.has_timeout()) {
     const auto& given = request.timeout();
     constexpr std::int64_t kSecondsMax = 10'000'000;
-    if (given.seconds() < 0 || given.nanos() < 0 || given.seconds() > kSecondsMax ||
+    if (given.seconds() < 0 || given.nanos() < 0 || given.nanos() > 999'999'999 || given.seconds() > kSecondsMax ||
         (given.seconds() == 0 && given.nanos() == 0)) {
       return make_error(Reason::kInvalidArgument, "timeout must be above 0").with("field", "timeout");
     }

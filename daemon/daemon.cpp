@@ -117,7 +117,7 @@ Result<void> Daemon::open_log() {
   handlers.on_fatal = [](const Error& error) {
     // Nothing may be acknowledged any more, and nothing here can be trusted to be on disk: the next start recovers.
     spdlog::critical("the event log failed: {}; the daemon ends", error.message);
-    spdlog::shutdown();
+    spdlog::default_logger()->flush();
     std::_Exit(static_cast<int>(ExitCode::kFailure));
   };
   LG_ASSIGN(log_, event_log::EventLog::open(std::move(options), std::move(handlers), clock_));
@@ -167,11 +167,7 @@ void Daemon::make_edges() {
 
 Result<void> Daemon::open() {
   start_wall_ns_ = clock_.wall_ns();
-  LG_TRY(open_log());
-  make_kernel();
-  make_edges();
-  LG_TRY(server_->start());
-  LG_TRY(kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  // First, so that whatever fails below takes its socket file along; it accepts only when it is started.
   control_socket_ = std::make_unique<ControlSocket>(
       io_, std::move(foundation_.listening_socket), foundation_.config.socket, [this](UniqueFd connection) {
         const Result<int> number = peers_.enroll(std::move(connection));
@@ -181,6 +177,11 @@ Result<void> Daemon::open() {
           spdlog::warn("a connection was refused: {}", number.error().message);
         }
       });
+  LG_TRY(open_log());
+  make_kernel();
+  make_edges();
+  LG_TRY(server_->start());
+  LG_TRY(kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
   return {};
 }
 
@@ -222,7 +223,7 @@ void Daemon::on_signal(int signal) {
   if (stopping_) {
     // Asked twice: at once. The log is whole up to the last commit; what is open now is recorded at the next start.
     spdlog::warn("{} again: ending at once", name);
-    spdlog::shutdown();
+    spdlog::default_logger()->flush();
     std::_Exit(static_cast<int>(ExitCode::kFailure));
   }
   shut_down(name);
@@ -234,8 +235,10 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config() {
   defaults.socket = foundation_.config.socket;
   defaults.environment = foundation_.config.environment;
   LG_ASSIGN(config::DaemonConfig fresh,
-            config::load_daemon_config(foundation_.config_path, config::FilePresence::kMayBeMissing, defaults,
-                                       foundation_.config.environment));
+            config::load_daemon_config(
+                foundation_.config_path,
+                foundation_.config_existed ? config::FilePresence::kMustExist : config::FilePresence::kMayBeMissing,
+                defaults, foundation_.config.environment));
   v1::ReloadConfigResponse response = compare(foundation_.config, fresh);
   // What only a restart changes stays as it is, so that --print-config and what is in force never differ silently.
   fresh.state_dir = foundation_.config.state_dir;
@@ -308,7 +311,7 @@ Result<void> Daemon::run() {
   readers_->stop();
   LG_TRY(log_->close());
   spdlog::info("stopped");
-  if (launcher_lost_) return make_error(Reason::kSandboxUnavailable, "liongate-launcher ended while the daemon ran");
+  if (launcher_lost_) return make_error(Reason::kInternal, "liongate-launcher ended while the daemon ran");
   return {};
 }
 
@@ -336,6 +339,11 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  if (config.log_retention_bytes_max > 0) {
+    // What was loaded is known from the log alone until snapshots of the registry exist: to drop segments is to forget.
+    return make_error(Reason::kInvalidConfig, "log_retention_bytes_max is not offered by this version")
+        .with_hint("leave it 0; the log keeps everything");
+  }
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
   foundation.program_folder = program_folder();
@@ -355,6 +363,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);
+  foundation.config_existed = ::access(foundation.config_path.c_str(), F_OK) == 0;
   return foundation;
 }
 

@@ -17,7 +17,8 @@ namespace liongate::daemon {
 // What was opened with the rights the process was started with, before it gave them up.
 struct Foundation {
   config::DaemonConfig config;
-  std::string config_path;  // read again on SIGHUP
+  std::string config_path;      // read again on SIGHUP
+  bool config_existed = false;  // then it must exist at a reload too
   UniqueFd listening_socket;
   sandbox::LauncherProcess launcher;
   uid_t owner_uid = 0;

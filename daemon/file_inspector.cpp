@@ -191,6 +191,11 @@ Result<void> FileInspector::check_entry_point(v1::PluginLoaded& loaded) {
   if (!absolute && !is_within(entry, loaded.folder())) return no_entry_point(given, "lies outside the plugin's folder");
   std::error_code ignored;
   const std::string target = absolute ? fs::canonical(entry, ignored).string() : entry;
+  if (absolute && !target.empty() && !target.starts_with("/usr/")) {
+    // Anything else would be a file of the host that no permission names.
+    return no_entry_point(given, "is neither in the plugin's folder nor a program of the system below /usr")
+        .with_hint("copy it into the plugin's folder");
+  }
   Result<UniqueFd> fd = opener_.open(target.empty() ? entry : target, OpenKind::kFile);
   if (!fd) {
     const int why = fd.error().sys_errno;

@@ -8,6 +8,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -16,6 +18,29 @@
 #include "daemon/grpc_error.h"
 
 namespace liongate::daemon {
+
+// The calls that gRPC holds a tag of: the queue must not be shut down before they are over.
+class OpenCalls {
+ public:
+  void enter() {
+    const std::lock_guard lock(mutex_);
+    ++count_;
+  }
+  void leave() {
+    const std::lock_guard lock(mutex_);
+    if (--count_ == 0) none_.notify_all();
+  }
+  // False when some are still open after `timeout_ms`.
+  bool wait_for_none(int timeout_ms) {
+    std::unique_lock lock(mutex_);
+    return none_.wait_for(lock, std::chrono::milliseconds(timeout_ms), [this] { return count_ == 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable none_;
+  int count_ = 0;
+};
 
 // What gRPC gives back; `ok` as CompletionQueue::Next says.
 class CompletionTag {
@@ -52,6 +77,7 @@ class UnaryCall final : public std::enable_shared_from_this<UnaryCall<Service, R
     Service& service;
     Method method;
     grpc::ServerCompletionQueue& queue;
+    OpenCalls& open_calls;
     Handler handler;
     Cancellation cancellation = Cancellation::kIgnored;
   };
@@ -90,6 +116,7 @@ class UnaryCall final : public std::enable_shared_from_this<UnaryCall<Service, R
       self_.reset();
       return;
     }
+    binding_->open_calls.enter();
     arm(binding_);
     binding_->handler(this->shared_from_this());
   }
@@ -102,6 +129,7 @@ class UnaryCall final : public std::enable_shared_from_this<UnaryCall<Service, R
     if (--pending_ == 0) {
       const auto last = std::move(self_);
       on_cancel_ = nullptr;
+      binding_->open_calls.leave();
     }
   }
 
@@ -130,6 +158,7 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall<Service,
     Service& service;
     Method method;
     grpc::ServerCompletionQueue& queue;
+    OpenCalls& open_calls;
     Handler handler;
   };
 
@@ -195,6 +224,7 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall<Service,
       self_.reset();
       return;
     }
+    binding_->open_calls.enter();
     arm(binding_);
     binding_->handler(this->shared_from_this());
   }
@@ -223,6 +253,7 @@ class StreamCall final : public std::enable_shared_from_this<StreamCall<Service,
     if (--pending_ == 0) {
       const auto last = std::move(self_);
       on_end_ = nullptr;
+      binding_->open_calls.leave();
       on_drained_ = nullptr;
     }
   }

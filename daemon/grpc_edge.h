@@ -26,6 +26,7 @@ struct GrpcEdge {
   grpc::ServerCompletionQueue& queue;
   boost::asio::io_context& kernel;
   const PeerCredentials& peers;
+  OpenCalls& open_calls;
 
   // Who calls; kUnauthenticated for a peer that is neither the daemon's owner nor root.
   Result<Caller> identify(const grpc::ServerContext& context) const {
@@ -49,7 +50,7 @@ struct GrpcEdge {
   void serve(Service& service, typename UnaryCall<Service, Request, Response>::Method method, Work work) const {
     using Call = UnaryCall<Service, Request, Response>;
     Call::arm(std::make_shared<const typename Call::Binding>(typename Call::Binding{
-        service, method, queue, [this, work](std::shared_ptr<Call> call) {
+        service, method, queue, open_calls, [this, work](std::shared_ptr<Call> call) {
           Result<Caller> caller = identify(call->context());
           if (!caller) {
             call->fail(caller.error());

@@ -193,7 +193,7 @@ void GrpcEventService::serve_replay(const GrpcEdge& edge) {
     std::make_shared<Replay>(readers_, std::move(call), std::move(*filter))->start();
   };
   ReplayCall::arm(std::make_shared<const ReplayCall::Binding>(
-      ReplayCall::Binding{service_, &Service::RequestReplayEvents, edge.queue, handler}));
+      ReplayCall::Binding{service_, &Service::RequestReplayEvents, edge.queue, edge.open_calls, handler}));
 }
 
 void GrpcEventService::serve(const GrpcEdge& edge) {

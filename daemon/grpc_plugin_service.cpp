@@ -61,7 +61,7 @@ class StreamInvocation final : public orchestrator::CallHandler {
     } else {
       response.mutable_part()->set_text(std::move(*part.mutable_text()));
     }
-    call_->write(std::move(response));  // bounded: a call streams at most limits::kOutputBytesMax
+    call_->write(std::move(response));  // bounded: each part costs the call something, and it has a bound
   }
   void on_done(Result<CallReply> outcome) override {
     if (!outcome) {
@@ -227,8 +227,8 @@ void GrpcPluginService::serve_invoke(const GrpcEdge& edge) {
       *key = kernel_.invoke(std::move(request), std::make_unique<UnaryInvocation>(std::move(call)));
     });
   };
-  Call::arm(std::make_shared<const Call::Binding>(
-      Call::Binding{service_, &Service::RequestInvokePlugin, edge.queue, handler, Cancellation::kReported}));
+  Call::arm(std::make_shared<const Call::Binding>(Call::Binding{service_, &Service::RequestInvokePlugin, edge.queue,
+                                                                edge.open_calls, handler, Cancellation::kReported}));
 }
 
 void GrpcPluginService::serve_stream_invoke(const GrpcEdge& edge) {
@@ -252,7 +252,7 @@ void GrpcPluginService::serve_stream_invoke(const GrpcEdge& edge) {
     });
   };
   Call::arm(std::make_shared<const Call::Binding>(
-      Call::Binding{service_, &Service::RequestStreamInvokePlugin, edge.queue, handler}));
+      Call::Binding{service_, &Service::RequestStreamInvokePlugin, edge.queue, edge.open_calls, handler}));
 }
 
 void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
@@ -303,7 +303,7 @@ void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
     edge.post([answer, call, follower] { *follower = answer(call); });
   };
   Call::arm(std::make_shared<const Call::Binding>(
-      Call::Binding{service_, &Service::RequestGetPluginLogs, edge.queue, handler}));
+      Call::Binding{service_, &Service::RequestGetPluginLogs, edge.queue, edge.open_calls, handler}));
 }
 
 }  // namespace liongate::daemon

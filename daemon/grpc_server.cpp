@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kGrpcMemoryBytesMax = 256U * 1024 * 1024;
 constexpr int kStreamsPerConnectionMax = 1024;
+constexpr int kAnswerMs = 2'000;  // for calls that are being answered while the server stops
 constexpr const char* kServices[] = {"", "liongate.v1.PluginService", "liongate.v1.EventService",
                                      "liongate.v1.SystemService"};
 
@@ -48,7 +49,7 @@ Result<void> GrpcServer::start() {
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
   if (!server_) return make_error(Reason::kInternal, "the gRPC server did not start");
-  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_});
+  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_, open_calls_});
   plugins_.serve(*edge_);
   events_.serve(*edge_);
   system_.serve(*edge_);
@@ -77,6 +78,14 @@ void GrpcServer::set_plugin_serving(const std::string& name, bool serving) {
 void GrpcServer::stop(int grace_ms) {
   if (!server_) return;
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(grace_ms));
+  if (!open_calls_.wait_for_none(grace_ms + kAnswerMs)) {
+    // Somebody still works on an answer (a verification of a large log): to shut the queue down would abort us in gRPC.
+    // The process ends soon; the queue's thread ends with it.
+    thread_.detach();
+    static_cast<void>(server_.release());
+    static_cast<void>(queue_.release());
+    return;
+  }
   queue_->Shutdown();
   if (thread_.joinable()) thread_.join();
   server_.reset();

@@ -44,6 +44,7 @@ class GrpcServer {
   GrpcPluginService& plugins_;
   GrpcEventService& events_;
   GrpcSystemService& system_;
+  OpenCalls open_calls_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;
   std::unique_ptr<GrpcEdge> edge_;

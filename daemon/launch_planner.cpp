@@ -1,5 +1,7 @@
 #include "daemon/launch_planner.h"
 
+#include "kernel/base/limits.h"
+
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -11,11 +13,14 @@ namespace {
 constexpr const char* kPluginFolder = "/plugin";
 constexpr const char* kPythonSdkFolder = "/liongate/python";
 
-std::string replaced(std::string text, std::string_view what, const std::string& with) {
-  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
-    text.replace(at, what.size(), with);
+std::string replaced(const std::string& text, std::string_view what, const std::string& with) {
+  std::string result;
+  std::size_t from = 0;
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, from)) {
+    result.append(text, from, at - from).append(with);
+    from = at + what.size();
   }
-  return text;
+  return result.append(text, from);
 }
 
 std::string relative_entry(const v1::PluginLoaded& loaded) {
@@ -29,6 +34,22 @@ bool is_within(const std::string& path, const std::string& folder) {
 std::string inside_entry(const v1::PluginLoaded& loaded) {
   if (!is_within(loaded.entry_point_path(), loaded.folder())) return loaded.entry_point_path();
   return std::string(kPluginFolder) + "/" + relative_entry(loaded);
+}
+
+// What {input} becomes is bounded before it is made: an argument may name it thousands of times.
+Result<void> check_expansion(const v1::Manifest& manifest, const std::string& input) {
+  std::size_t bytes = 0;
+  for (const std::string& argument : manifest.args()) {
+    bytes += argument.size();
+    for (std::size_t at = argument.find("{input}"); at != std::string::npos; at = argument.find("{input}", at + 1)) {
+      bytes += input.size();
+      if (bytes > limits::kLaunchMessageBytesMax) {
+        return make_error(Reason::kInputTooLarge, "the input is too large to become an argument ({input})")
+            .with_hint("remove {input} from the manifest's args: the input is on stdin as well");
+      }
+    }
+  }
+  return {};
 }
 
 void add_user_files(sandbox::LaunchRequest& request) {
@@ -119,6 +140,7 @@ Result<void> LaunchPlanner::add_program(const v1::PluginLoaded& loaded, const st
     request.executable = entry;
     request.arguments = {entry};
   }
+  LG_TRY(check_expansion(manifest, input_argument));
   for (const std::string& argument : manifest.args()) {
     request.arguments.push_back(manifest.runtime() == "command" ? replaced(argument, "{input}", input_argument)
                                                                 : argument);
@@ -135,15 +157,19 @@ void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRe
       const std::filesystem::path given(argument);
       const std::filesystem::path source =
           (given.is_absolute() ? given : std::filesystem::path(loaded.folder()) / given).lexically_normal();
-      const std::filesystem::path target =
-          (given.is_absolute() ? given : std::filesystem::path(kPluginFolder) / given).lexically_normal();
       const auto without_slash = [](std::string path) {
         while (path.size() > 1 && path.back() == '/') path.pop_back();
         return path;
       };
-      request.binds.push_back({without_slash(source.string()), without_slash(target.string()),
-                               kind == "fs_write" ? sandbox::Access::kReadWrite : sandbox::Access::kReadOnly,
-                               sandbox::Presence::kRequired, false});
+      const std::string path = without_slash(source.string());
+      const auto access = kind == "fs_write" ? sandbox::Access::kReadWrite : sandbox::Access::kReadOnly;
+      if (is_within(path, loaded.folder())) {
+        // The folder is executable at /plugin: what is granted below it must not be, wherever it is looked at.
+        request.binds.push_back(
+            {path, kPluginFolder + path.substr(loaded.folder().size()), access, sandbox::Presence::kRequired, false});
+        if (!given.is_absolute()) continue;
+      }
+      request.binds.push_back({path, path, access, sandbox::Presence::kRequired, false});
     } else if (kind == "env") {
       if (const char* value = std::getenv(argument.c_str())) request.environment.push_back(argument + "=" + value);
     } else if (kind == "process") {
@@ -166,10 +192,6 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
   LG_TRY(add_program(loaded, input_argument, request));
   request.binds.push_back(
       {loaded.folder(), kPluginFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
-  const std::string& entry = loaded.entry_point_path();
-  if (!is_within(entry, loaded.folder()) && !entry.starts_with("/usr/") && !entry.starts_with("/bin/")) {
-    request.binds.push_back({entry, entry, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
-  }
   add_grants(loaded, request);
   const v1::ManifestLimits& limits = manifest.limits();
   request.limits.memory_bytes_max = limits.memory_bytes_max();

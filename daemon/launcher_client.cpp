@@ -89,6 +89,10 @@ void LauncherClient::forget(LaunchId id) {
 }
 
 void LauncherClient::report_host(std::function<void(Result<sandbox::HostReport>)> done) {
+  if (!lost_ && !host_reports_wanted_.empty()) {
+    host_reports_wanted_.push_back(std::move(done));
+    return;
+  }
   if (!lost_) {
     if (const auto sent = sandbox::send_request(socket_.native_handle(), sandbox::CheckHostRequest{}, {}); sent) {
       host_reports_wanted_.push_back(std::move(done));
@@ -153,10 +157,9 @@ void LauncherClient::take(sandbox::Report report) {
     supervision::LaunchListener* listener = found->second;
     listeners_.erase(found);
     if (listener != nullptr) listener->on_launch_ended(to_exit(*exited));
-  } else if (auto* host = std::get_if<sandbox::HostReport>(&report); host != nullptr && !host_reports_wanted_.empty()) {
-    const auto done = std::move(host_reports_wanted_.front());
-    host_reports_wanted_.pop_front();
-    done(std::move(*host));
+  } else if (auto* host = std::get_if<sandbox::HostReport>(&report); host != nullptr) {
+    // One check answers all who asked while it ran.
+    for (const auto& done : std::exchange(host_reports_wanted_, {})) done(*host);
   }
 }
 

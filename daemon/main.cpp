@@ -1,6 +1,7 @@
 // liongated: reads its words and its configuration, then serves; or answers one question and ends.
 //
-// Exit codes: 0 done; 1 failure, damage; 2 usage; 7 invalid configuration, state of a newer format; 9 cannot confine.
+// Exit codes: 0 done; 1 failure, damage; 2 usage; 7 invalid configuration, state of a newer format; --check-host ends
+// with 9 where a mandatory mechanism is missing.
 #include <google/protobuf/util/json_util.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>

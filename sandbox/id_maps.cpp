@@ -51,6 +51,8 @@ HostMode detect_host_mode() {
 
 Result<void> write_id_maps(pid_t pid, HostMode mode, HostIds ids) {
   if (mode == HostMode::kRootless) LG_TRY(write_proc(pid, "setgroups", "deny"));
+  // When memory runs out the host ends a plugin before anything of its own.
+  LG_TRY(write_proc(pid, "oom_score_adj", "500"));
   LG_TRY(write_proc(pid, "uid_map", map_line(kInsideUid, ids.uid)));
   return write_proc(pid, "gid_map", map_line(kInsideUid, ids.gid));
 }

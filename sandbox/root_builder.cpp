@@ -136,7 +136,8 @@ void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFil
 // exists; where a kernel has no such file the plugin's filter is what remains.
 void lower_namespace_limits(SetupReporter& reporter) {
   reporter.begin(Step::kPrivateSettings);
-  if (::mkdir("proc", 0555) != 0 || ::mount("proc", "proc", "proc", kTmpfsFlags, nullptr) != 0) return;
+  if ((::mkdir("proc", 0555) != 0 && errno != EEXIST) || ::mount("proc", "proc", "proc", kTmpfsFlags, nullptr) != 0)
+    return;
   struct Setting {
     const char* path;
     std::string_view value;

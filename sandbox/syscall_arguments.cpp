@@ -104,6 +104,13 @@ Checked check_prctl() {
   return {EPERM, std::move(allowed)};
 }
 
+// The POSIX commands are numbered below 1024, Linux's own from there.
+Checked check_fcntl() {
+  auto allowed = one_of(1, {F_GETLEASE, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS});
+  allowed.push_back({masked(1, ~0x3ffU, 0)});
+  return {EPERM, std::move(allowed)};
+}
+
 // The core size must stay what it is: with 0 the kernel would call a core_pattern handler on the host again.
 Checked check_prlimit() {
   Checked checked{EPERM, {{equals(0, 0), {2, Width::kFull64, 0xffffffff, 0}}}};
@@ -157,6 +164,8 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
       return {EPERM, one_of(1, {SOL_SOCKET})};
     case SYS_ioctl:
       return {ENOTTY, one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
+    case SYS_fcntl:
+      return check_fcntl();
     case SYS_prctl:
       return check_prctl();
     case SYS_arch_prctl:

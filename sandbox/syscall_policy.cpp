@@ -87,7 +87,7 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(msgsnd, kAbsent, "outside of every memory limit"),
     LG_CALL(msgrcv, kAbsent, "outside of every memory limit"),
     LG_CALL(msgctl, kAbsent, "outside of every memory limit"),
-    LG_CALL(fcntl, kAllowed, "closes and copies descriptors"),
+    LG_CALL(fcntl, kChecked, "all but leases and notifications, which would make the host wait"),
     LG_CALL(flock, kAllowed, "closes and copies descriptors"),
     LG_CALL(fsync, kAllowed, "makes its own writes durable"),
     LG_CALL(fdatasync, kAllowed, "makes its own writes durable"),

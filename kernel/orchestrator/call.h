@@ -88,6 +88,7 @@ struct Call {
   std::uint64_t cpu_time_start_us = 0;
   std::size_t output_bytes = 0;
   std::vector<supervision::LogLine> logs;
+  std::size_t log_bytes = 0;
   std::unique_ptr<CallHandler> handler;
   std::optional<Result<CallReply>> outcome;  // kCommittingEnd
 };

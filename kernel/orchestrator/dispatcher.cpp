@@ -238,6 +238,13 @@ void Dispatcher::succeed(Call& call, CallReply reply) {
   result.mutable_metadata()->insert(reply.metadata.begin(), reply.metadata.end());
   const Result<EventSeq> recorded =
       context_.journal.record(event, sync_class_of(call.durability), RecordUse::kTerminal);
+  if (!recorded && recorded.error().reason == Reason::kInputTooLarge) {
+    // Every call has its end in the log, if only in few words.
+    fail(call,
+         make_error(Reason::kPluginProtocolError, "the Result does not fit an event: " + recorded.error().message),
+         reply.figures);
+    return;
+  }
   reply.execution_id = call.execution_id;
   reply.correlation_id = call.correlation_id;
   reply.plugin_id = record.id.str();

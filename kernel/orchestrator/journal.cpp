@@ -5,6 +5,10 @@
 namespace liongate::orchestrator {
 
 Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use) {
+  if (!registry_.allows(event)) {
+    return make_error(Reason::kIllegalTransition,
+                      "plugin " + event.plugin_name() + ": " + event.type() + " is not possible in its present state");
+  }
   LG_ASSIGN(const EventSeq seq, log_.append(event, sync, use));
   const Result<void> applied = registry_.apply(event);
   LG_ASSERT(applied.has_value());

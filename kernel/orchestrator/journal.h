@@ -14,10 +14,12 @@ namespace liongate::orchestrator {
 
 class Journal {
  public:
-  Journal(event_log::EventLog& log, registry::Registry& registry) : log_(log), registry_(registry) {}
+  Journal(event_log::EventLog& log, registry::Registry& registry)
+      : log_(log), registry_(registry), durable_seq_(log.durable_seq()) {}
 
   // Appends `event` (its seq and time are filled in) and applies it. Fails without any effect when the log refuses it
-  // (kLogReadOnly, kQueueFull). An event that the registry refuses is a broken invariant: callers check states first.
+  // (kLogReadOnly, kQueueFull), or when the registry would refuse it (kIllegalTransition): the log never holds an event
+  // that a replay could not apply.
   Result<EventSeq> record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use);
 
   // A state change: synced at once, allowed to use the reserve because something depends on it.

@@ -168,7 +168,8 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
     plugin.adopt(std::move(*ready), load->request.actor);
     context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else if (load->loaded.start()) {
-    plugin.start(load->request.actor, finish);
+    plugin.adopt_command(load->request.actor);
+    context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else {
     context_.journal.when_durable(*recorded, [finish] { finish({}); });
   }

@@ -341,7 +341,17 @@ void Orchestrator::finish_shut_down() {
     boost::asio::post(context_.io, done);
     return;
   }
-  journal_.when_durable(*recorded, done);
+  // A disk that stays full must not keep the daemon from ending: close() then tells what was lost.
+  drain_timer_.expires_after(std::chrono::milliseconds(limits::kShutdownDrainMs));
+  const auto once = std::make_shared<std::function<void()>>(done);
+  const auto finish = [this, once] {
+    drain_timer_.cancel();
+    if (const auto call = std::exchange(*once, nullptr)) call();
+  };
+  drain_timer_.async_wait([finish](const boost::system::error_code& error) {
+    if (!error) finish();
+  });
+  journal_.when_durable(*recorded, finish);
 }
 
 }  // namespace liongate::orchestrator

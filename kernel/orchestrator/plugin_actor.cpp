@@ -84,6 +84,7 @@ supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoade
 // --- calls ---
 
 Result<void> PluginActor::takes_calls() const {
+  if (ending_) return make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being stopped");
   switch (record_.state) {
     case State::kRunning:
     case State::kStarting:
@@ -140,6 +141,7 @@ void PluginActor::start(const std::string& actor, Done done) {
 }
 
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
+  ending_ = false;
   if (const auto refusal =
           policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
     fail_plugin(actor, refusal->error, std::move(done));
@@ -224,7 +226,7 @@ void PluginActor::on_start_failed(StartKind kind, const std::string& actor, Erro
   v1::Event event = plugin_event("InstanceCrashed", record_, "system");
   event.mutable_instance_crashed()->set_message(error.message);
   const Result<EventSeq> recorded = context_.journal.record_state(event);
-  if (kind == StartKind::kByRequest || error.reason == Reason::kSandboxUnavailable || !recorded) {
+  if (kind == StartKind::kByRequest || !recorded) {
     fail_plugin(actor, error, std::move(done));
     return;
   }
@@ -262,8 +264,16 @@ void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
   take_instance(std::move(ready));
 }
 
+void PluginActor::adopt_command(const std::string& actor) {
+  v1::Event event = plugin_event("PluginStarted", record_, actor);
+  event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
+  // PluginLoaded was recorded a moment ago; this can only fail when the log has just become unusable.
+  if (context_.journal.record_state(event)) calls_.serve_commands();
+}
+
 void PluginActor::resume_desired_state() {
-  if (!record_.desired_running || record_.state != State::kCreated) return;
+  // STOPPED and wanted: the daemon ended in the middle of a restart.
+  if (!record_.desired_running || (record_.state != State::kCreated && record_.state != State::kStopped)) return;
   submit([this](const Done& finish) { begin_start(StartKind::kBySupervisor, "system", finish); },
          [](const Result<void>&) {});
 }
@@ -350,17 +360,18 @@ void PluginActor::stop(const std::string& actor, Done done) {
           finish(wrong_state("stopped"));
           return;
         }
+        ending_ = true;
         calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being stopped"));
-        begin_stop(actor, finish);
+        begin_stop(actor, "stop", finish);
       },
       std::move(done));
 }
 
-void PluginActor::begin_stop(const std::string& actor, Done done) {
+void PluginActor::begin_stop(const std::string& actor, const char* reason, Done done) {
   restart_timer_.cancel();
   if (record_.state == State::kRunning) {
     v1::Event event = plugin_event("PluginStopping", record_, actor);
-    event.mutable_plugin_stopping()->set_reason("request");
+    event.mutable_plugin_stopping()->set_reason(reason);
     if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
       done(recorded.error());
       return;
@@ -392,6 +403,7 @@ void PluginActor::check_quiet() {
 }
 
 void PluginActor::finish_stop(const std::string& actor, Done done) {
+  ending_ = false;  // from here on its state says that it takes no calls
   v1::Event event = plugin_event("PluginStopped", record_, actor);
   *event.mutable_plugin_stopped()->mutable_exit() = supervision::to_message(last_exit_);
   const Result<EventSeq> recorded = context_.journal.record_state(event);
@@ -411,9 +423,11 @@ void PluginActor::restart(const std::string& actor, Done done) {
           begin_start(StartKind::kByRequest, actor, finish);
           return;
         }
-        begin_stop(actor, [this, alive = alive_, actor, finish](Result<void> stopped) {
+        begin_stop(actor, "restart", [this, alive = alive_, actor, finish](Result<void> stopped) {
           if (!*alive) return;
-          if (stopped) {
+          if (stopped && shutting_down_) {
+            finish(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+          } else if (stopped) {
             begin_start(StartKind::kByRequest, actor, finish);
           } else {
             finish(std::move(stopped));
@@ -426,12 +440,15 @@ void PluginActor::restart(const std::string& actor, Done done) {
 void PluginActor::unload(const std::string& actor, Done done) {
   submit(
       [this, actor](const Done& finish) {
+        ending_ = true;
         calls_.hold();
         calls_.fail_waiting(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being unloaded"));
         if (record_.state == State::kRunning) {
-          begin_stop(actor, [this, alive = alive_, actor, finish](Result<void> stopped) {
+          begin_stop(actor, "unload", [this, alive = alive_, actor, finish](Result<void> stopped) {
             if (!*alive) return;
-            if (stopped) {
+            if (stopped && shutting_down_) {
+              finish(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+            } else if (stopped) {
               forget(actor, finish);
             } else {
               finish(std::move(stopped));
@@ -515,9 +532,11 @@ void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const st
   *event.mutable_plugin_reloaded()->mutable_loaded() = std::move(loaded);
   const Result<EventSeq> recorded = context_.journal.record_state(event);
   if (!recorded) {
+    if (ready.instance) ready.instance->abandon();
     done(recorded.error());
     return;
   }
+  ending_ = false;
   restart_timer_.cancel();
   restart_policy_.reset();
   if (idle) {
@@ -542,43 +561,6 @@ void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const st
 void PluginActor::drain(std::shared_ptr<PluginInstance> old) {
   draining_.push_back(old);
   if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
-}
-
-// --- health ---
-
-void PluginActor::check_health(HealthDone done) {
-  if (record_.state != State::kRunning || !instance_) {
-    v1::Pong pong;
-    pong.set_healthy(record_.state == State::kRunning);
-    pong.set_detail(record_.state_message);
-    done(std::move(pong));
-    return;
-  }
-  pings_.push_back(std::move(done));
-  if (pings_.size() > 1) return;  // one question answers all who wait
-  v1::Frame frame;
-  frame.mutable_ping()->set_nonce(++ping_nonce_);
-  if (const Result<void> sent = instance_->send(frame); !sent) {
-    answer_pings(sent.error());
-    return;
-  }
-  ping_timer_.expires_after(std::chrono::milliseconds(kHealthTimeoutMs));
-  ping_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-    if (error || !*alive) return;
-    v1::Pong pong;
-    pong.set_healthy(false);
-    pong.set_detail("no answer to a Ping within " + std::to_string(kHealthTimeoutMs) + " ms");
-    answer_pings(std::move(pong));
-  });
-}
-
-void PluginActor::on_instance_pong(PluginInstance&, const v1::Pong& pong) {
-  if (pong.nonce() == ping_nonce_) answer_pings(pong);
-}
-
-void PluginActor::answer_pings(Result<v1::Pong> pong) {
-  ping_timer_.cancel();
-  for (HealthDone& done : std::exchange(pings_, {})) done(pong);
 }
 
 }  // namespace liongate::orchestrator

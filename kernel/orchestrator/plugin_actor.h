@@ -49,6 +49,8 @@ class PluginActor final : private supervision::InstanceListener {
   // --- lifecycle; `done` is called when what happened is durable, or with what was wrong ---
   // Takes the process that made the load succeed; PluginLoaded is recorded already.
   void adopt(ReadyInstance ready, const std::string& actor);
+  // The same for a command, whose files were looked at a moment ago: it runs from now on, without a process.
+  void adopt_command(const std::string& actor);
   void start(const std::string& actor, Done done);
   void stop(const std::string& actor, Done done);
   void restart(const std::string& actor, Done done);
@@ -93,7 +95,7 @@ class PluginActor final : private supervision::InstanceListener {
   void fail_plugin(const std::string& actor, const Error& error, Done done);
   void take_instance(ReadyInstance ready);
   EventSeq record_started(const ReadyInstance& ready, const std::string& actor);
-  void begin_stop(const std::string& actor, Done done);
+  void begin_stop(const std::string& actor, const char* reason, Done done);
   void finish_stop(const std::string& actor, Done done);
   void forget(const std::string& actor, Done done);
   void end_processes(std::function<void()> on_quiet);
@@ -127,6 +129,7 @@ class PluginActor final : private supervision::InstanceListener {
       on_quiet_;  // who waits until no process of it is left; while set, no end is a crash
   supervision::PluginExit last_exit_;
   bool shutting_down_ = false;
+  bool ending_ = false;  // being stopped or unloaded: no call is taken
   boost::asio::steady_timer stop_timer_;
   boost::asio::steady_timer restart_timer_;
   supervision::RestartPolicy restart_policy_;

@@ -14,6 +14,9 @@ namespace {
 
 constexpr std::size_t kFailureMessageBytesMax = 8 * 1024;
 constexpr std::size_t kCallLogLinesMax = 100;
+constexpr std::size_t kCallLogBytesMax = 64 * 1024;
+constexpr int kResultEntriesMax = 256;
+constexpr std::size_t kPartOverheadBytes = 256;  // what a part costs besides its bytes: empty ones must cost too
 constexpr int kCpuCheckMsMin = 10;
 
 double milliseconds(MonotonicTime::duration duration) {
@@ -36,6 +39,7 @@ PluginCalls::PluginCalls(KernelContext& context, CallSink& sink, const registry:
     : context_(context), sink_(sink), record_(record), log_(std::move(log)), cpu_timer_(context.io) {}
 
 PluginCalls::~PluginCalls() {
+  *alive_ = false;
   for (auto& [key, run] : commands_) run->abandon();
 }
 
@@ -167,7 +171,12 @@ bool PluginCalls::take_result(PluginInstance& instance, v1::Result& result) {
   remove_running(call->key);
   if (&instance == instance_.get()) --slots_used_;
   v1::CallFigures figures = figures_of(*call, &instance);
-  if (result.has_output()) {
+  if (result.warnings_size() > kResultEntriesMax || result.metadata_size() > kResultEntriesMax) {
+    sink_.fail(*call,
+               make_error(Reason::kPluginProtocolError,
+                          "the Result has more than " + std::to_string(kResultEntriesMax) + " warnings or metadata"),
+               std::move(figures));
+  } else if (result.has_output()) {
     CallReply reply;
     reply.output.Swap(result.mutable_output());
     reply.figures.Swap(&figures);
@@ -188,7 +197,7 @@ bool PluginCalls::take_output(PluginInstance& instance, v1::Output& output) {
   if (withdrawn_.contains(output.call_id())) return true;
   Call* call = running_on(&instance, output.call_id());
   if (call == nullptr) return false;
-  call->output_bytes += output.part().text().size() + output.part().data().size();
+  call->output_bytes += output.part().text().size() + output.part().data().size() + kPartOverheadBytes;
   if (call->output_bytes > limits::kOutputBytesMax) {
     withdraw(*call, make_error(Reason::kLimitExceeded,
                                "the call streamed more than " + std::to_string(limits::kOutputBytesMax) + " bytes")
@@ -206,7 +215,9 @@ void PluginCalls::take_log(PluginInstance& instance, const v1::LogLine& line) {
                                       : line.level() == v1::LOG_LEVEL_ERROR   ? "error"
                                                                               : "info");
   log_->add("log", level, line.message(), call != nullptr ? std::string_view(call->execution_id) : "");
-  if (call != nullptr && call->logs.size() < kCallLogLinesMax) call->logs.push_back(log_->lines().back());
+  if (call == nullptr || call->logs.size() >= kCallLogLinesMax) return;
+  call->log_bytes += line.message().size();
+  if (call->log_bytes <= kCallLogBytesMax) call->logs.push_back(log_->lines().back());
 }
 
 void PluginCalls::lose(const PluginInstance& instance, const Error& error) {
@@ -249,8 +260,8 @@ void PluginCalls::cancel_on_instance(Call& call, std::shared_ptr<PluginInstance>
   if (const Result<void> sent = instance->send(frame); !sent) log_->add("log", "warning", sent.error().message, "");
   Withdrawn withdrawn{instance, std::make_unique<boost::asio::steady_timer>(context_.io)};
   withdrawn.grace->expires_after(std::chrono::milliseconds(limits::kCancelGraceMs));
-  withdrawn.grace->async_wait([this, key = call.key](const boost::system::error_code& aborted) {
-    if (aborted) return;
+  withdrawn.grace->async_wait([this, alive = alive_, key = call.key](const boost::system::error_code& aborted) {
+    if (aborted || !*alive) return;
     const auto late = withdrawn_.find(key);
     if (late == withdrawn_.end()) return;
     late->second.instance->end(make_error(Reason::kPluginCrashed,
@@ -367,8 +378,8 @@ void PluginCalls::watch_cpu() {
   cpu_watched_ = true;
   // One thread cannot use a limit's worth of CPU in less time than that; several can, so it looks more often.
   cpu_timer_.expires_after(std::chrono::milliseconds(std::max<std::uint64_t>(kCpuCheckMsMin, limit_ms / 4)));
-  cpu_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (error) return;
+  cpu_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (error || !*alive) return;
     cpu_watched_ = false;
     check_cpu();
   });

@@ -113,6 +113,7 @@ class PluginCalls final : private supervision::CommandListener {
   bool cpu_watched_ = false;
   v1::Frame frame_;  // reused
   std::function<void()> on_call_left_;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for timers that expire in the turn of the end
 };
 
 }  // namespace liongate::orchestrator

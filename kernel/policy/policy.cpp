@@ -1,6 +1,8 @@
 #include "kernel/policy/policy.h"
 
+#include <algorithm>
 #include <filesystem>
+#include <vector>
 
 namespace liongate::policy {
 namespace {
@@ -26,17 +28,45 @@ Refusal refusal(const std::string& permission, const std::string& rule, const st
   return Refusal{permission, rule, std::move(error)};
 }
 
+// How a permission may be spelled in a rule. Of a path it is what is really mounted that counts: "..", "." and "//"
+// name nothing of their own. A path within the plugin's folder also has its relative spelling, ./PATH.
+std::vector<std::string> spellings_of(const std::string& permission, const std::string& folder) {
+  const std::size_t colon = permission.find(':');
+  const std::string kind = permission.substr(0, colon);
+  if (colon == std::string::npos || (kind != "fs_read" && kind != "fs_write")) return {permission};
+  const std::string path = normalised(permission.substr(colon + 1), folder);
+  std::vector<std::string> spellings = {kind + ":" + path};
+  if (is_within(path, folder) && path != folder) spellings.push_back(kind + ":./" + path.substr(folder.size() + 1));
+  return spellings;
+}
+
+bool rule_matches(const Rule& rule, const std::string& plugin, const std::vector<std::string>& spellings) {
+  if (!glob_matches(rule.plugin, plugin)) return false;
+  return std::any_of(spellings.begin(), spellings.end(),
+                     [&](const std::string& spelling) { return glob_matches(rule.permission, spelling); });
+}
+
 std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::string& permission,
                                              const std::string& folder) {
   const std::size_t colon = permission.find(':');
   const std::string kind = permission.substr(0, colon);
   if (kind != "fs_read" && kind != "fs_write") return std::nullopt;
   const std::string path = normalised(colon == std::string::npos ? "" : permission.substr(colon + 1), folder);
+  for (const char* kernel_folder : {"/proc", "/sys", "/dev"}) {
+    if (is_within(path, kernel_folder)) {
+      return refusal(permission, "protected folder", path + " belongs to the operating system",
+                     "grant files, not " + path);
+    }
+  }
   for (const std::string& own : policy.protected_folders) {
     if (is_within(path, own) || is_within(own, path)) {
       return refusal(permission, "protected folder", path + " overlaps the daemon's own folder " + own,
                      "grant a folder that neither contains nor lies in the daemon's state and socket folders");
     }
+  }
+  if (kind == "fs_write" && is_within(folder, path)) {
+    return refusal(permission, "own program", path + " holds the plugin's own program",
+                   "grant a folder below the plugin's, or elsewhere: a plugin never writes what it runs");
   }
   return std::nullopt;
 }
@@ -72,10 +102,11 @@ std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest
       return refusal(permission, "forbidden", "no policy can grant it", "remove it from the manifest's permissions");
     }
     if (auto found = refuse_protected_path(policy, permission, folder)) return found;
+    const std::vector<std::string> spellings = spellings_of(permission, folder);
     bool decided = false;
     for (std::size_t i = 0; i < policy.rules.size() && !decided; ++i) {
       const Rule& rule = policy.rules[i];
-      if (!glob_matches(rule.plugin, manifest.name()) || !glob_matches(rule.permission, permission)) continue;
+      if (!rule_matches(rule, manifest.name(), spellings)) continue;
       decided = true;
       if (!rule.allow) {
         const std::string name = "rule " + std::to_string(i + 1);

@@ -152,11 +152,11 @@ Result<void> Registry::apply_lifecycle(PluginRecord& record, const v1::Event& ev
       return {};
     case P::kPluginStopping:
       LG_TRY(step(record, Trigger::kStopping));
-      record.desired_running = false;
+      record.desired_running = event.plugin_stopping().reason() == "restart";
       return {};
     case P::kPluginStopped:
+      if (record.state != State::kStopping) record.desired_running = false;
       LG_TRY(step(record, Trigger::kStopped));
-      record.desired_running = false;
       clear_instance(record);
       return {};
     case P::kInstanceCrashed:
@@ -180,6 +180,44 @@ Result<void> Registry::apply_lifecycle(PluginRecord& record, const v1::Event& ev
     default:
       return {};
   }
+}
+
+namespace {
+
+std::optional<Trigger> trigger_of(const v1::Event& event) {
+  switch (event.payload_case()) {
+    case v1::Event::kInstanceCreated:
+      return Trigger::kInstanceCreated;
+    case v1::Event::kPluginStarted:
+      return Trigger::kStarted;
+    case v1::Event::kPluginStopping:
+      return Trigger::kStopping;
+    case v1::Event::kPluginStopped:
+      return Trigger::kStopped;
+    case v1::Event::kInstanceCrashed:
+      return Trigger::kCrashed;
+    case v1::Event::kPluginFailed:
+      return Trigger::kFailed;
+    case v1::Event::kPluginReloaded:
+      return event.plugin_reloaded().running() ? Trigger::kReloadedRunning : Trigger::kReloadedIdle;
+    case v1::Event::kPluginUnloaded:
+      return Trigger::kUnloaded;
+    default:
+      return std::nullopt;
+  }
+}
+
+}  // namespace
+
+bool Registry::allows(const v1::Event& event) const {
+  if (event.has_plugin_loaded()) {
+    return !by_id_.contains(event.plugin_id()) && !by_name_.contains(event.plugin_loaded().manifest().name());
+  }
+  const auto trigger = trigger_of(event);
+  const auto found = by_id_.find(event.plugin_id());
+  if (!trigger || found == by_id_.end()) return true;
+  if (*trigger == Trigger::kStarted && found->second->state == State::kRunning) return true;
+  return lifecycle::transition(found->second->state, *trigger).has_value();
 }
 
 v1::Plugin to_message(const PluginRecord& record) {

@@ -47,6 +47,9 @@ class Registry {
   // changes nothing; events that concern no plugin are accepted and ignored.
   Result<void> apply(const v1::Event& event);
 
+  // Whether apply() would accept it: asked before an event is given to the log, which forgets nothing.
+  bool allows(const v1::Event& event) const;
+
   // By id or by name; nullptr when there is none. A UUID is looked up as an id first.
   PluginRecord* find(std::string_view id_or_name);
   const PluginRecord* find(std::string_view id_or_name) const;

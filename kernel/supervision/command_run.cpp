@@ -134,6 +134,7 @@ void CommandRun::abandon() {
     launched_ = false;
   }
   ended_ = true;
+  if (stderr_) stderr_->drop();
   close_pipes();
 }
 

@@ -25,6 +25,11 @@ class OutputCapture : public std::enable_shared_from_this<OutputCapture> {
   // Reads what is still in the pipe and closes it: nothing written before the end is lost.
   void finish();
 
+  // Closes it as it is: the writers may still live.
+  void drop() {
+    if (!closed_) close();
+  }
+
   // The last bytes, for the error of a command that failed.
   const std::string& tail() const { return tail_; }
 

@@ -17,7 +17,11 @@ namespace {
 // A plugin that closed its pipe is usually dying: its exit says more than the closed pipe, so it is awaited a little.
 constexpr int kExitAfterCloseMs = 500;
 // At most so much is read from one plugin before the others have their turn.
-constexpr int kReadsPerTurn = 4;
+constexpr int kReadsPerTurn = 1;
+// At the end of the process its pipe holds at most this many reads more.
+constexpr int kReadsAtEnd = 64;
+constexpr std::size_t kCompactBytes = 1024 * 1024;
+constexpr std::size_t kMethodBytesShown = 128;
 
 }  // namespace
 
@@ -85,7 +89,13 @@ Result<void> PluginInstance::start(const InstanceOptions& options) {
   launch_time_ = clock_.now();
   LaunchOrder order;
   order.loaded = options.loaded;
-  LG_ASSIGN(order.descriptors, open_pipes());
+  auto pipes = open_pipes();
+  if (!pipes) {
+    close_pipes();
+    state_ = State::kEnded;
+    return std::move(pipes).error();
+  }
+  order.descriptors = std::move(*pipes);
   auto launched = launcher_.launch(std::move(order), *this);
   if (!launched) {
     close_pipes();
@@ -118,7 +128,8 @@ void PluginInstance::on_stop_timeout() {
 }
 
 void PluginInstance::on_close_timeout() {
-  end(make_error(Reason::kPluginProtocolError, "plugin " + name_ + " closed its frame pipe (fd 4) while it runs"));
+  end(make_error(Reason::kPluginProtocolError,
+                 "plugin " + name_ + " closed a frame pipe (fd 3 or fd 4) while it runs"));
 }
 
 Result<void> PluginInstance::send(const v1::Frame& frame) {
@@ -153,6 +164,11 @@ void PluginInstance::flush() {
     }
     if (errno == EINTR) continue;
     if (errno == EAGAIN) {
+      // What was sent is forgotten now and then: a reader that never quite catches up must not make us keep it all.
+      if (outgoing_sent_ > kCompactBytes && outgoing_sent_ > outgoing_.size() / 2) {
+        outgoing_.erase(0, outgoing_sent_);
+        outgoing_sent_ = 0;
+      }
       write_waiting_ = true;
       to_plugin_.async_wait(asio::posix::stream_descriptor::wait_write,
                             [self = shared_from_this()](const boost::system::error_code& error) {
@@ -164,6 +180,7 @@ void PluginInstance::flush() {
     // EPIPE: the plugin closed fd 3 or died. Its exit, or its silence until the deadline, tells the callers.
     boost::system::error_code ignored;
     to_plugin_.close(ignored);
+    if (state_ == State::kReady && !cause_) arm(kExitAfterCloseMs, &PluginInstance::on_close_timeout);
     break;
   }
   outgoing_.clear();
@@ -177,12 +194,12 @@ void PluginInstance::flush() {
 void PluginInstance::read() {
   from_plugin_.async_wait(asio::posix::stream_descriptor::wait_read,
                           [self = shared_from_this()](const boost::system::error_code& error) {
-                            if (!error && self->state_ != State::kEnded) self->on_readable();
+                            if (!error && self->state_ != State::kEnded) self->on_readable(kReadsPerTurn);
                           });
 }
 
-void PluginInstance::on_readable() {
-  for (int turn = 0; turn < kReadsPerTurn; ++turn) {
+void PluginInstance::on_readable(int reads) {
+  for (int turn = 0; turn < reads; ++turn) {
     const std::span<char> room = decoder_.room();
     const ssize_t got = ::read(from_plugin_.native_handle(), room.data(), room.size());
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) break;
@@ -271,7 +288,8 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
       v1::Frame answer;
       answer.mutable_host_reply()->set_host_call_id(frame.host_call().host_call_id());
       answer.mutable_host_reply()->set_error_reason(std::string(traits_of(Reason::kUnimplemented).name));
-      answer.mutable_host_reply()->set_error_message("host call \"" + frame.host_call().method() +
+      answer.mutable_host_reply()->set_error_message("host call \"" +
+                                                     frame.host_call().method().substr(0, kMethodBytesShown) +
                                                      "\" is not offered by this daemon");
       return send(answer);
     }
@@ -324,8 +342,11 @@ void PluginInstance::abandon() {
     launcher_.kill(launch_id_);
     launched_ = false;
   }
-  // What waits for its pipes and timers holds the object: it ends with them, not with the loop.
+  // What waits for its pipes and timers holds the object: it ends with them, not with the loop. Its output is not read
+  // to the end: its writers may still live.
   state_ = State::kEnded;
+  if (stdout_) stdout_->drop();
+  if (stderr_) stderr_->drop();
   close_pipes();
 }
 
@@ -342,7 +363,7 @@ void PluginInstance::on_launch_ended(PluginExit exit) {
   const auto self = shared_from_this();  // the listener may drop the last owner
   launched_ = false;
   // Results that were in the pipe when the process ended still count.
-  if (from_plugin_.is_open() && !cause_ && state_ != State::kLaunching) on_readable();
+  if (from_plugin_.is_open() && !cause_ && state_ != State::kLaunching) on_readable(kReadsAtEnd);
   state_ = State::kEnded;
   close_pipes();
   if (listener_ != nullptr) listener_->on_instance_ended(*this, exit, std::move(cause_));

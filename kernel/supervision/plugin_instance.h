@@ -89,7 +89,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   Result<std::vector<UniqueFd>> open_pipes();
   v1::Frame make_hello(const InstanceOptions& options) const;
   void read();
-  void on_readable();
+  void on_readable(int reads);
   void on_frames_closed();
   Result<void> take(v1::Frame& frame);
   Result<void> take_ready(const v1::Ready& ready);

@@ -139,3 +139,35 @@ TEST_CASE("a relative path is relative to the plugin's folder") {
   CHECK(refused_by(generous, "fs_read:../liongate/log", "/var/lib/hello") == "protected folder");
   CHECK(refused_by(generous, "fs_read:../..", "/var/lib/hello") == "protected folder");
 }
+
+TEST_CASE("a rule sees the path that is mounted: .., . and // name nothing of their own") {
+  const Policy data_only = production({{"*", "fs_read:/etc*", false}, {"*", "fs_read:/srv/data/*", true}});
+  CHECK(is_granted(data_only, "fs_read:/srv/data/a"));
+  CHECK(is_granted(data_only, "fs_read:/srv/data/b/../a"));
+  CHECK(refused_by(data_only, "fs_read:/srv/data/../private") == "no rule");
+  CHECK(refused_by(data_only, "fs_read:/srv/data/../../etc/ssl") == "rule 1");
+  const Policy all_but_etc = development({{"*", "fs_read:/etc*", false}});
+  for (const char* path : {"/etc/ssl", "//etc/ssl", "/./etc/ssl", "/srv/../etc/ssl", "../../etc/ssl"}) {
+    INFO(path);
+    CHECK(refused_by(all_but_etc, std::string("fs_read:") + path) == "rule 1");
+  }
+}
+
+TEST_CASE("a path within the plugin's folder may be granted in its relative spelling too") {
+  const Policy own = production({{"*", "fs_write:./*", true}});
+  CHECK(is_granted(own, "fs_write:./output"));
+  CHECK(is_granted(own, "fs_write:output/../logs"));
+  CHECK(is_granted(own, "fs_write:/plugins/hello/output"));
+  CHECK(refused_by(own, "fs_write:../other") == "no rule");
+}
+
+TEST_CASE("the operating system's own trees and the plugin's own program are never granted for writing") {
+  const Policy generous = development({{"*", "*", true}});
+  CHECK(refused_by(generous, "fs_read:/proc") == "protected folder");
+  CHECK(refused_by(generous, "fs_read:/sys/kernel") == "protected folder");
+  CHECK(refused_by(generous, "fs_write:/dev/shm") == "protected folder");
+  CHECK(refused_by(generous, "fs_write:/plugins/hello") == "own program");
+  CHECK(refused_by(generous, "fs_write:.") == "own program");
+  CHECK(refused_by(generous, "fs_write:/plugins") == "own program");
+  CHECK(is_granted(generous, "fs_write:./output"));
+}
