@@ -23,7 +23,9 @@ Result<void> both_halves(int a, int b) {
 }
 }  // namespace
 
-TEST_CASE("a value passes through LG_ASSIGN") { CHECK(*quarter(12) == 3); }
+TEST_CASE("a value passes through LG_ASSIGN") {
+  CHECK(*quarter(12) == 3);
+}
 
 TEST_CASE("the first error leaves the function") {
   CHECK(quarter(6).error().message == "odd");
