@@ -4,8 +4,8 @@ add_library(liongate_options INTERFACE)
 target_compile_options(liongate_options INTERFACE
   -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wno-sign-conversion -Wnon-virtual-dtor -Woverloaded-virtual
   -Wno-missing-field-initializers -fno-omit-frame-pointer)
-# Not with sanitizers: their instrumentation makes gcc see uninitialised memory in the standard library. The release build
-# has no such excuse.
+# Not with sanitizers: their instrumentation makes gcc see uninitialised memory in the standard library. The release
+# build has no such excuse.
 if(LIONGATE_WERROR AND NOT LIONGATE_SANITIZE)
   target_compile_options(liongate_options INTERFACE -Werror)
 endif()
