@@ -131,6 +131,7 @@ class TomlGuard {
       } else if (c == '\'') {
         single_quoted();
       } else {
+        count_depth(c);
         take();
       }
     }
@@ -143,6 +144,18 @@ class TomlGuard {
 
   void fail(const char* what, const char* remedy) {
     fault_ = DocumentFault{line_, std::string("not valid TOML: ") + what, remedy};
+  }
+
+  // toml++ has its own bound on nesting, but walks what it had read until then without one: it never gets that far.
+  void count_depth(char c) {
+    if (c == '[' || c == '{') ++depth_;
+    if ((c == ']' || c == '}') && depth_ > 0) --depth_;
+    if (c == '\n') dots_ = 0;
+    if (c == '.') ++dots_;  // of a dotted key: each is a table
+    if (depth_ > kDocumentDepthMax || dots_ > kDocumentDepthMax) {
+      fault_ = DocumentFault{line_, "is nested deeper than " + std::to_string(kDocumentDepthMax) + " levels",
+                             "make it simpler"};
+    }
   }
 
   void take() {
@@ -232,6 +245,8 @@ class TomlGuard {
   std::size_t at_ = 0;
   int line_ = 1;
   std::string out_;
+  std::size_t depth_ = 0;
+  std::size_t dots_ = 0;
   std::optional<DocumentFault> fault_;
 };
 
