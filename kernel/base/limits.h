@@ -65,6 +65,13 @@ inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
 inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
 inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
 inline constexpr int kLogBatchDelayMs = 10;                            // durability `batch`
+inline constexpr int kLogSyncDelayMs = 1'000;  // events that nobody waits for are on disk, and visible, within it
+inline constexpr std::uint64_t kFooterBlockBytes = 64 * 1024;     // a query reads no less of a sealed segment
+inline constexpr std::size_t kFooterBlocksMax = 2048;             // in one segment; the last one takes the rest
+inline constexpr std::size_t kFooterGroupsMax = 4096;             // (type, plugin, actor) in one segment
+inline constexpr std::size_t kFooterStringBytesMax = 256 * 1024;  // their names together
+inline constexpr std::size_t kFilterTextBytesMax = 1024;
+inline constexpr int kFilterTypesMax = 64;
 inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
 

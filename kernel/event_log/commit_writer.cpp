@@ -26,6 +26,7 @@ CommitWriter::CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Cat
       end_(end),
       queue_(batch_bytes_max(options)),
       prewriter_(storage_, options.segment_bytes, [this] { queue_.poke(); }),
+      footer_maker_(storage_, options.segment_bytes),
       durable_seq_(end.last_seq),
       thread_([this] { run(); }) {}
 
@@ -94,6 +95,7 @@ Result<void> CommitWriter::write(Batch& batch) {
                           .last_seq = batch.last_seq(),
                           .begin_offset = begin,
                           .end_offset = segment_->position()});
+  footer_maker_.written(segment_->position());
   return {};
 }
 
@@ -101,6 +103,7 @@ Result<void> CommitWriter::begin_segment() {
   LG_TRY(prewriter_.wait_for_spare());
   LG_ASSIGN(segment_, SegmentWriter::create(*storage_, end_, clock_.wall_ns()));
   prewriter_.used_spare();
+  footer_maker_.begin(segment_->first_seq());
   catalog_->add_active(segment_->first_seq());
   retire();
   return {};
@@ -110,7 +113,7 @@ Result<void> CommitWriter::end_segment(SealReason reason) {
   LG_TRY(sync());
   publish();
   prewriter_.left();
-  LG_TRY(segment_->seal(reason, end_));
+  LG_TRY(segment_->seal(reason, end_, footer_maker_.finish(segment_->position())));
   segment_.reset();
   return {};
 }

@@ -15,6 +15,7 @@
 
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
+#include "kernel/event_log/footer_maker.h"
 #include "kernel/event_log/prewriter.h"
 #include "kernel/event_log/segment_writer.h"
 
@@ -68,6 +69,7 @@ class CommitWriter {
   LogEnd end_;
   AppendQueue queue_;
   Prewriter prewriter_;
+  FooterMaker footer_maker_;
   std::unique_ptr<SegmentWriter> segment_;
   std::vector<Unpublished> unpublished_;  // written, not yet to be read
   EventSeq committed_seq_ = 0;

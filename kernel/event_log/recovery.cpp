@@ -5,6 +5,7 @@
 
 #include "kernel/event_log/chain_hash.h"
 #include "kernel/event_log/folder_lock.h"
+#include "kernel/event_log/footer_maker.h"
 
 namespace liongate::event_log {
 namespace {
@@ -115,13 +116,36 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
   LG_TRY(segment.file->write_at(scan.end_offset, zeroes));
   LG_TRY(segment.file->sync());
   const SealPlace place{.offset = scan.end_offset, .key = segment.key, .time_ns = scan.last_time_ns};
+  const std::vector<std::byte> footer = make_footer(segment, scan.end_offset, footer_block_bytes(segment.size_bytes));
   LG_ASSIGN(survey.end.hash, write_seal(*segment.file, place,
                                         {.reason = SealReason::kRecovered,
                                          .first_seq = segment.header.first_seq,
                                          .last_seq = scan.last_seq,
                                          .bytes_dropped = scan.tail_bytes,
-                                         .previous_hash = scan.hash}));
+                                         .previous_hash = scan.hash},
+                                        footer));
   return {};
+}
+
+// Writes `footer` at `offset` together with room for the seal behind it, and syncs: a seal must find it on disk. False
+// when there is no space for it; then there are zeroes again where a part of it may have come to stand.
+Result<bool> write_footer(File& file, std::uint64_t offset, std::span<const std::byte> footer) {
+  LG_ASSIGN(const std::uint64_t size_before, file.size_bytes());
+  std::vector<std::byte> bytes(footer.begin(), footer.end());
+  bytes.resize(bytes.size() + kLinkRecordBytes);
+  auto written = file.write_at(offset, bytes);
+  if (written) {
+    LG_TRY(file.sync());
+    return true;
+  }
+  if (!is_out_of_space(written.error())) return std::move(written).error();
+  LG_TRY(file.resize(size_before));
+  if (size_before > offset) {
+    std::fill(bytes.begin(), bytes.end(), std::byte{0});
+    LG_TRY(file.write_at(offset, std::span(bytes).first(std::min<std::uint64_t>(bytes.size(), size_before - offset))));
+    LG_TRY(file.sync());
+  }
+  return false;
 }
 
 }  // namespace
@@ -176,16 +200,22 @@ Result<Survey> survey(Storage& storage, Access access) {
   return survey;
 }
 
-Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal) {
+Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal, std::span<const std::byte> footer) {
+  if (!footer.empty()) {
+    LG_ASSIGN(const bool written, write_footer(file, place.offset, footer));
+    if (!written) footer = {};
+  }
+  if (!footer.empty()) seal.footer_offset = place.offset;
   std::array<std::byte, kLinkRecordBytes> record;
   const std::span<std::byte, kLinkBodyBytes> body(record.data() + kRecordHeaderBytes, kLinkBodyBytes);
   begin_record(record, RecordKind::kSeal, seal.last_seq, place.time_ns, kLinkBodyBytes);
   encode_seal(seal, body);
-  seal.hash = ChainHash().of_link(seal.previous_hash, {}, body);
+  seal.hash = ChainHash().of_link(seal.previous_hash, footer, body);
   encode_seal(seal, body);
   finish_record(record, place.key);
-  LG_TRY(file.write_at(place.offset, record));
-  LG_TRY(file.resize(place.offset + record.size()));
+  const std::uint64_t offset = place.offset + footer.size();
+  LG_TRY(file.write_at(offset, record));
+  LG_TRY(file.resize(offset + record.size()));
   LG_TRY(file.sync());
   return seal.hash;
 }

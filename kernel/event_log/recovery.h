@@ -50,13 +50,14 @@ struct Recovered {
 // Surveys, then cuts off a torn tail and seals what the last life left open, so that every life begins a new segment.
 Result<Recovered> recover(Storage& storage);
 
-// Writes a seal at `offset` of a segment whose bytes up to there are on disk, and ends the file behind it.
+// Writes a footer (its records, or nothing) and a seal at `offset` of a segment whose bytes up to there are on disk,
+// and ends the file behind it. Where there is no space for the footer it is left out.
 struct SealPlace {
   std::uint64_t offset = 0;
   std::uint32_t key = 0;
   std::int64_t time_ns = 0;
 };
-Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal);
+Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal, std::span<const std::byte> footer);
 
 // The Error of a daemon that must not start over `damage`.
 Error corrupt_error(const Damage& damage);

@@ -65,12 +65,13 @@ Result<void> SegmentWriter::sync() {
   return {};
 }
 
-Result<void> SegmentWriter::seal(SealReason reason, LogEnd& end) {
+Result<void> SegmentWriter::seal(SealReason reason, LogEnd& end, std::span<const std::byte> footer) {
   LG_ASSERT(durable_offset_ == position_ && !empty());
   const SealPlace place{.offset = position_, .key = key_, .time_ns = last_time_ns_};
-  LG_ASSIGN(end.hash,
-            write_seal(*file_, place,
-                       {.reason = reason, .first_seq = first_seq_, .last_seq = last_seq_, .previous_hash = hash_}));
+  LG_ASSIGN(
+      end.hash,
+      write_seal(*file_, place,
+                 {.reason = reason, .first_seq = first_seq_, .last_seq = last_seq_, .previous_hash = hash_}, footer));
   end.last_seq = last_seq_;
   end.last_time_ns = last_time_ns_;
   return {};
