@@ -71,7 +71,8 @@ inline constexpr std::size_t kFooterBlocksMax = 2048;             // in one segm
 inline constexpr std::size_t kFooterGroupsMax = 4096;             // (type, plugin, actor) in one segment
 inline constexpr std::size_t kFooterStringBytesMax = 256 * 1024;  // their names together
 inline constexpr std::size_t kFilterTextBytesMax = 1024;
-inline constexpr int kFilterTypesMax = 64;
+inline constexpr std::size_t kFilterTypesMax = 64;
+inline constexpr int kReadBarrierMs = 500;  // a query waits so long for what was appended before it to be on disk
 inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
 

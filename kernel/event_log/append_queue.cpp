@@ -79,7 +79,7 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
   return Push::kTaken;
 }
 
-AppendQueue::Taken AppendQueue::take() {
+AppendQueue::Taken AppendQueue::take(std::optional<std::chrono::steady_clock::time_point> due) {
   using SteadyClock = std::chrono::steady_clock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
@@ -87,9 +87,14 @@ AppendQueue::Taken AppendQueue::take() {
   bool dozed = false;  // a whole doze passed without anything urgent
   while (!urgent_ && !stop_ && !poked_) {
     if (dozed && !batches_.empty()) break;
+    if (due && SteadyClock::now() >= *due) break;
     if (dozed) {
       sleep_ = Sleep::kDeep;
-      wake_.wait(lock);
+      if (due) {
+        wake_.wait_until(lock, *due);
+      } else {
+        wake_.wait(lock);
+      }
       dozed = false;
       deadline = SteadyClock::now() + kDoze;
     } else {

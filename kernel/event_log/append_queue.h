@@ -11,6 +11,7 @@
 #include <cstddef>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -58,8 +59,9 @@ class AppendQueue {
     bool sync = false;  // somebody waits for these
     bool stop = false;  // these are the last
   };
-  // Waits until there is something to do and takes all there is. May return nothing, after a poke.
-  Taken take();
+  // Waits until there is something to do, at the latest until `due`, and takes all there is. May return nothing, after
+  // a poke or when it is due.
+  Taken take(std::optional<std::chrono::steady_clock::time_point> due);
   // Gives buffers back for reuse.
   void recycle(std::vector<Batch> batches);
 

@@ -43,10 +43,12 @@ Result<void> CommitWriter::close() {
 
 void CommitWriter::run() {
   for (;;) {
-    AppendQueue::Taken taken = queue_.take();
+    AppendQueue::Taken taken = queue_.take(sync_due_);
+    const bool due = sync_due_ && std::chrono::steady_clock::now() >= *sync_due_;
+    taken.sync = sync_wanted_.exchange(false) || taken.sync || due;
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
-    if (result && !taken.batches.empty()) result = commit(taken);
+    if (result && (!taken.batches.empty() || (taken.sync && sync_due_))) result = commit(taken);
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
     report_read_only();
@@ -57,9 +59,12 @@ void CommitWriter::run() {
 
 Result<void> CommitWriter::commit(AppendQueue::Taken& taken) {
   for (Batch& batch : taken.batches) LG_TRY(write_when_space(batch));
-  if (taken.sync) LG_TRY(sync());
-  publish();
-  notify_listeners();
+  if (taken.sync) {
+    LG_TRY(sync());
+    notify_listeners();
+  } else if (!sync_due_) {
+    sync_due_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLogSyncDelayMs);
+  }
   return {};
 }
 
@@ -111,7 +116,6 @@ Result<void> CommitWriter::begin_segment() {
 
 Result<void> CommitWriter::end_segment(SealReason reason) {
   LG_TRY(sync());
-  publish();
   prewriter_.left();
   LG_TRY(segment_->seal(reason, end_, footer_maker_.finish(segment_->position())));
   segment_.reset();
@@ -121,13 +125,27 @@ Result<void> CommitWriter::end_segment(SealReason reason) {
 Result<void> CommitWriter::sync() {
   if (!segment_) return {};
   LG_TRY(segment_->sync());
+  sync_due_.reset();
   publish();  // first, so that whoever hears that an event is durable can read it
   if (segment_->last_seq() == durable_seq()) return {};
-  durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
   return {};
 }
 
+void CommitWriter::sync_up_to(EventSeq seq, std::chrono::milliseconds wait) {
+  if (durable_seq() >= seq || failed() || read_only()) return;
+  sync_wanted_ = true;
+  queue_.poke();
+  std::unique_lock lock(durable_mutex_);
+  durable_wake_.wait_for(lock, wait, [&] { return durable_seq() >= seq || failed(); });
+}
+
+// What is durable may be read: no sooner, or a reader's cursor could point behind what a crash leaves.
 void CommitWriter::publish() {
   if (unpublished_.empty()) return;
   for (const Unpublished& batch : unpublished_) {
@@ -163,7 +181,11 @@ void CommitWriter::report_read_only() {
 
 void CommitWriter::fail(Error error) {
   failure_ = std::move(error);
-  failed_.store(true, std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    failed_.store(true, std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_fatal) handlers_.on_fatal(*failure_);
 }
 

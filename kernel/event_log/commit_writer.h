@@ -34,6 +34,10 @@ class CommitWriter {
   // Only after failed(): what it was.
   const Error& failure() const { return *failure_; }
 
+  // Has everything up to `seq` synced that was queued, and waits for it, at most for `wait`; not at all while there is
+  // no space.
+  void sync_up_to(EventSeq seq, std::chrono::milliseconds wait);
+
   std::uint64_t add_listener(std::function<void(EventSeq)> listener);
   void remove_listener(std::uint64_t token);
 
@@ -78,6 +82,11 @@ class CommitWriter {
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+
+  std::optional<std::chrono::steady_clock::time_point> sync_due_;  // something was written that nobody waits for
+  std::atomic<bool> sync_wanted_{false};
+  std::mutex durable_mutex_;  // for durable_wake_ alone
+  std::condition_variable durable_wake_;
 
   std::mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;

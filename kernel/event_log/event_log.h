@@ -65,16 +65,21 @@ struct Recovery {
   bool clean = false;  // the last life sealed the log
 };
 
+struct EventFields;
+
 // All that are set must match.
 struct Filter {
   EventSeq after_seq = 0;
   std::string plugin;  // id or name
   std::vector<std::string> types;
   std::string correlation_id;
+  std::string actor;
+  std::string text;  // occurs in the payload: an input, an output, a message ... (kernel/event_log/event_fields.h)
   std::optional<std::int64_t> since_ns;
   std::optional<std::int64_t> until_ns;
 
-  bool matches(const v1::Event& event) const;
+  // Whether an event with these fields matches. Of the text it says only that it may be there.
+  bool matches(EventSeq seq, std::int64_t time_ns, const EventFields& fields) const;
 };
 
 enum class DamageKind : std::uint8_t {
@@ -115,6 +120,7 @@ struct Summary {
 };
 
 class EventReader;
+class EventQuery;
 
 class EventLog {
  public:
@@ -138,11 +144,15 @@ class EventLog {
   EventSeq durable_seq() const;  // on disk
   bool read_only() const;
 
-  // A reader over committed events, oldest first. It sees what is committed while it reads. Where retention removed
+  // A reader over durable events, oldest first. It sees what becomes durable while it reads. Where retention removed
   // what comes next, it goes on with the oldest event that is left; the numbers show the gap. It may outlive the log.
   Result<std::unique_ptr<EventReader>> read(EventSeq after_seq) const;
 
-  // Calls `listener` on the writer thread after each commit, with the last committed number; it must only post.
+  // A query (kernel/event_log/query.h) over what matches. kInvalidArgument where `filter` cannot be meant. What was
+  // appended before this call and waits for no disk is synced first, for at most limits::kReadBarrierMs.
+  Result<std::unique_ptr<EventQuery>> query(Filter filter) const;
+
+  // Calls `listener` on the writer thread after each sync, with the last durable number; it must only post.
   // Returns a token for remove_commit_listener, which returns only when the listener is no longer running.
   std::uint64_t add_commit_listener(std::function<void(EventSeq committed_seq)> listener);
   void remove_commit_listener(std::uint64_t token);
@@ -174,8 +184,5 @@ Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, Eve
 // Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
 // read at all (no such folder, no permission).
 Result<Verification> verify(const std::string& folder);
-
-// Reads `reader` to its end and counts what `filter` matches.
-Result<Summary> summarize(EventReader& reader, const Filter& filter);
 
 }  // namespace liongate::event_log
