@@ -10,7 +10,7 @@ constexpr unsigned kVarintBytesMax = 10;
 
 }  // namespace
 
-bool FieldWalk::varint(std::uint64_t& value) {
+bool FieldWalk::long_varint(std::uint64_t& value) {
   value = 0;
   for (unsigned i = 0; i < kVarintBytesMax && at_ != end_; ++i) {
     const auto byte = static_cast<unsigned char>(*at_++);
@@ -20,32 +20,19 @@ bool FieldWalk::varint(std::uint64_t& value) {
   return false;
 }
 
-bool FieldWalk::skip(std::uint64_t count) {
-  if (count > static_cast<std::uint64_t>(end_ - at_)) return false;
-  at_ += count;
-  return true;
-}
-
-bool FieldWalk::next() {
-  if (at_ == end_) return false;
-  std::uint64_t tag = 0;
+bool FieldWalk::skip_number() {
   std::uint64_t value = 0;
-  if (!varint(tag) || tag >> 3 == 0 || tag >> 3 > 536'870'911) return give_up();
-  field_ = static_cast<int>(tag >> 3);
-  kind_ = static_cast<Kind>(tag & 7U);
   switch (kind_) {
     case Kind::kVarint:
-      return varint(value) || give_up();
+      return varint(value);
     case Kind::kFixed64:
-      return skip(8) || give_up();
+      return skip(8);
     case Kind::kFixed32:
-      return skip(4) || give_up();
+      return skip(4);
     case Kind::kBytes:
-      if (!varint(value) || !skip(value)) return give_up();
-      bytes_ = {at_ - value, static_cast<std::size_t>(value)};
-      return true;
+      break;
   }
-  return give_up();
+  return false;
 }
 
 bool is_textless(int payload_field, int field) {

@@ -35,21 +35,47 @@ namespace wire {
 
 enum class Kind : unsigned char { kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5 };
 
-// Walks the fields of one serialised message.
+// Walks the fields of one serialised message. Here, because a footer is made of every event: nearly all tags and
+// lengths are one byte, and that must cost next to nothing.
 class FieldWalk {
  public:
   explicit FieldWalk(std::string_view message) : at_(message.data()), end_(message.data() + message.size()) {}
 
   // Steps to the next field; false at the end, or where the bytes are no message: `broken` tells which.
-  bool next();
+  bool next() {
+    if (at_ == end_) return false;
+    std::uint64_t tag = 0;
+    if (!varint(tag) || tag >> 3 == 0 || tag >> 3 > kFieldMax) return give_up();
+    field_ = static_cast<int>(tag >> 3);
+    kind_ = static_cast<Kind>(tag & 7U);
+    if (kind_ != Kind::kBytes) return skip_number() || give_up();
+    std::uint64_t size = 0;
+    if (!varint(size) || !skip(size)) return give_up();
+    bytes_ = {at_ - size, static_cast<std::size_t>(size)};
+    return true;
+  }
   bool broken() const { return broken_; }
   int field() const { return field_; }
   bool is_bytes() const { return kind_ == Kind::kBytes; }
   std::string_view bytes() const { return bytes_; }
 
  private:
-  bool varint(std::uint64_t& value);
-  bool skip(std::uint64_t count);
+  static constexpr std::uint64_t kFieldMax = 536'870'911;
+
+  bool varint(std::uint64_t& value) {
+    if (at_ != end_ && static_cast<unsigned char>(*at_) < 0x80U) {
+      value = static_cast<unsigned char>(*at_++);
+      return true;
+    }
+    return long_varint(value);
+  }
+  bool long_varint(std::uint64_t& value);
+  bool skip(std::uint64_t count) {
+    if (count > static_cast<std::uint64_t>(end_ - at_)) return false;
+    at_ += count;
+    return true;
+  }
+  bool skip_number();
   bool give_up() {
     broken_ = true;
     return false;
