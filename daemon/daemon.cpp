@@ -272,6 +272,7 @@ void Daemon::shut_down(const std::string& reason) {
 }
 
 void Daemon::stop_edges() {
+  readers_->begin_stop();
   // gRPC waits until every open call is answered, and answers come from this thread: it must go on meanwhile.
   stopper_ = std::thread([this] {
     server_->stop(500);

@@ -1,6 +1,6 @@
 // EventService on the wire: replay with backlog and follow, summary, verification.
 //
-// Ownership and thread: owned by the GrpcServer; the work is done on the log readers' thread.
+// Ownership and thread: owned by the GrpcServer; the work is done on the log readers' threads.
 #pragma once
 
 #include "daemon/grpc_edge.h"
@@ -21,6 +21,8 @@ class GrpcEventService {
 
  private:
   void serve_replay(const GrpcEdge& edge);
+  void serve_summary(const GrpcEdge& edge);
+  void serve_verify(const GrpcEdge& edge);
 
   LogReaders& readers_;
   std::string log_folder_;

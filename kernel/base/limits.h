@@ -75,6 +75,8 @@ inline constexpr std::size_t kFilterTypesMax = 64;
 inline constexpr int kReadBarrierMs = 500;  // a query waits so long for what was appended before it to be on disk
 inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
+inline constexpr std::uint64_t kReplayCursorEventsMax = 4096;  // a follower hears its cursor at least so often
+inline constexpr int kVerificationsMax = 4;                    // running and waiting
 
 // --- edges ---
 inline constexpr std::size_t kConnectionsMax = 1024;

@@ -181,8 +181,11 @@ class EventReader {
 // A reader over a log that no daemon has open.
 Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, EventSeq after_seq);
 
+// How far a verification is: asked between segments and now and then within; false ends it with kCancelled.
+using VerifyProgress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
+
 // Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
 // read at all (no such folder, no permission).
-Result<Verification> verify(const std::string& folder);
+Result<Verification> verify(const std::string& folder, const VerifyProgress& progress = {});
 
 }  // namespace liongate::event_log

@@ -7,6 +7,8 @@
 namespace liongate::event_log {
 namespace {
 
+constexpr std::uint64_t kAskDistanceBytes = 4 * 1024 * 1024;  // some milliseconds
+
 class Scanner {
  public:
   Scanner(const OpenedSegment& segment, const ScanOptions& options)
@@ -198,9 +200,14 @@ Result<void> Scanner::measure_tail() {
 
 Result<SegmentScan> Scanner::run() {
   start_batch();
+  std::uint64_t ask_at = kSegmentHeaderBytes;
   for (Walk walk = Walk::kGoOn; walk == Walk::kGoOn;) {
     RecordView record;
     const std::uint64_t offset = cursor_.offset();
+    if (options_.go_on && offset >= ask_at) {
+      if (!options_.go_on(offset)) return make_error(Reason::kCancelled, "the scan of the log was ended early");
+      ask_at = offset + kAskDistanceBytes;
+    }
     LG_ASSIGN(const auto step, cursor_.next(record));
     if (step == RecordCursor::Step::kRecord) {
       walk = take(record);

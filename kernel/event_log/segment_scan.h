@@ -7,6 +7,7 @@
 // Errors: only what the file's reads return; damage is in the result.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "kernel/event_log/event_log.h"
@@ -21,7 +22,8 @@ struct ScanOptions {
   Hashes hashes = Hashes::kTrust;
   OnDamage on_damage = OnDamage::kStop;
   Place place = Place::kLast;
-  std::uint64_t end = 0;  // look no further than this; 0: the whole file
+  std::uint64_t end = 0;                                 // look no further than this; 0: the whole file
+  std::function<bool(std::uint64_t offset)> go_on = {};  // asked now and then; false ends the scan with kCancelled
 };
 
 struct SegmentScan {

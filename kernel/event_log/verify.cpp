@@ -13,7 +13,8 @@ constexpr int kRereadsMax = 5;
 
 class Verifier {
  public:
-  Verifier(Storage& storage, LogState state) : storage_(storage), state_(state) {}
+  Verifier(Storage& storage, LogState state, const VerifyProgress& progress)
+      : storage_(storage), state_(state), progress_(progress) {}
 
   Result<Verification> run();
 
@@ -27,6 +28,9 @@ class Verifier {
 
   Storage& storage_;
   const LogState state_;
+  const VerifyProgress& progress_;
+  std::uint64_t bytes_done_ = 0;  // of whole segments
+  std::uint64_t bytes_total_ = 0;
   Verification result_;
   bool chained_ = false;  // the segment before was read, so that the next one can be held against it
   NodeId node_{};
@@ -86,10 +90,13 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   }
   ++result_.segments;
   check_joint(*segment, name);
-  const ScanOptions options{.hashes = ScanOptions::Hashes::kVerify,
-                            .on_damage = ScanOptions::OnDamage::kContinue,
-                            .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner};
+  const ScanOptions options{
+      .hashes = ScanOptions::Hashes::kVerify,
+      .on_damage = ScanOptions::OnDamage::kContinue,
+      .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
+      .go_on = [this](std::uint64_t offset) { return !progress_ || progress_(bytes_done_ + offset, bytes_total_); }};
   LG_ASSIGN(SegmentScan scan, scan_segment(*segment, options));
+  bytes_done_ += segment->size_bytes;
   // A batch that was being written while it was read, and the commits that followed it meanwhile, look like damage.
   // What is damaged stays so; what was written is whole when it is read again.
   for (int again = 0; again < kRereadsMax && !scan.damages.empty() && state_ == LogState::kWritten; ++again) {
@@ -110,6 +117,11 @@ Result<Verification> Verifier::run() {
   LG_ASSIGN(FolderListing listing, list_folder(storage_));
   result_.foreign_files = std::move(listing.foreign);
   result_.in_use = state_ == LogState::kWritten;
+  for (const std::string& name : listing.segments) {
+    const auto file = storage_.open(name, Access::kRead);  // what cannot be opened is found below
+    const auto size = file ? (*file)->size_bytes() : Result<std::uint64_t>(std::uint64_t{0});
+    bytes_total_ += size ? *size : 0;
+  }
   for (std::size_t i = 0; i < listing.segments.size(); ++i) {
     LG_TRY(check(listing.segments[i], i + 1 == listing.segments.size() ? Place::kLast : Place::kInner));
   }
@@ -138,13 +150,13 @@ std::string_view name_of(DamageKind kind) {
   return "unknown";
 }
 
-Result<Verification> verify_storage(Storage& storage, LogState state) {
-  return Verifier(storage, state).run();
+Result<Verification> verify_storage(Storage& storage, LogState state, const VerifyProgress& progress) {
+  return Verifier(storage, state, progress).run();
 }
 
-Result<Verification> verify(const std::string& folder) {
+Result<Verification> verify(const std::string& folder, const VerifyProgress& progress) {
   LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
-  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest);
+  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, progress);
 }
 
 }  // namespace liongate::event_log
