@@ -162,7 +162,12 @@ void Daemon::make_edges() {
   event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
-  server_ = std::make_unique<GrpcServer>(io_, peers_, *plugin_service_, *event_service_, *system_service_);
+  const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
+                                    std::function<void()> then) {
+    kernel_->record_denial(actor, action, why, std::move(then));
+  };
+  server_ =
+      std::make_unique<GrpcServer>(io_, peers_, *plugin_service_, *event_service_, *system_service_, record_denial);
 }
 
 Result<void> Daemon::open() {
@@ -175,6 +180,9 @@ Result<void> Daemon::open() {
           server_->adopt(*number);
         } else {
           spdlog::warn("a connection was refused: {}", number.error().message);
+          if (number.error().reason == Reason::kUnauthenticated) {
+            kernel_->record_denial("unknown", "connect", number.error(), [] {});
+          }
         }
       });
   LG_TRY(open_log());

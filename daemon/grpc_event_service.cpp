@@ -137,8 +137,8 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
 
 void GrpcEventService::serve_replay(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<ReplayCall> call) {
-    Result<Caller> caller = edge.identify(call->context());
-    Result<Filter> filter = caller ? to_filter(call->request().filter()) : Result<Filter>(std::move(caller).error());
+    if (!edge.admit(call)) return;
+    Result<Filter> filter = to_filter(call->request().filter());
     if (!filter) {
       call->fail(filter.error());
       return;
@@ -151,8 +151,8 @@ void GrpcEventService::serve_replay(const GrpcEdge& edge) {
 
 void GrpcEventService::serve_summary(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<SummaryCall> call) {
-    Result<Caller> caller = edge.identify(call->context());
-    Result<Filter> filter = caller ? to_filter(call->request().filter()) : Result<Filter>(std::move(caller).error());
+    if (!edge.admit(call)) return;
+    Result<Filter> filter = to_filter(call->request().filter());
     if (!filter) {
       call->fail(filter.error());
       return;
@@ -165,10 +165,7 @@ void GrpcEventService::serve_summary(const GrpcEdge& edge) {
 
 void GrpcEventService::serve_verify(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<VerifyCall> call) {
-    if (Result<Caller> caller = edge.identify(call->context()); !caller) {
-      call->fail(caller.error());
-      return;
-    }
+    if (!edge.admit(call)) return;
     const auto cancelled = std::make_shared<std::atomic<bool>>(false);
     call->set_on_cancel([cancelled] { *cancelled = true; });
     const bool taken = readers_.submit_verification([this, call, cancelled] {

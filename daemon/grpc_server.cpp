@@ -20,8 +20,13 @@ constexpr const char* kServices[] = {"", "liongate.v1.PluginService", "liongate.
 }  // namespace
 
 GrpcServer::GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcPluginService& plugins,
-                       GrpcEventService& events, GrpcSystemService& system)
-    : kernel_(kernel), peers_(peers), plugins_(plugins), events_(events), system_(system) {}
+                       GrpcEventService& events, GrpcSystemService& system, RecordDenial record_denial)
+    : kernel_(kernel),
+      peers_(peers),
+      plugins_(plugins),
+      events_(events),
+      system_(system),
+      record_denial_(std::move(record_denial)) {}
 
 GrpcServer::~GrpcServer() {
   stop(0);
@@ -49,7 +54,7 @@ Result<void> GrpcServer::start() {
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
   if (!server_) return make_error(Reason::kInternal, "the gRPC server did not start");
-  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_, open_calls_});
+  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_, open_calls_, record_denial_});
   plugins_.serve(*edge_);
   events_.serve(*edge_);
   system_.serve(*edge_);

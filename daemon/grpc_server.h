@@ -20,7 +20,7 @@ namespace liongate::daemon {
 class GrpcServer {
  public:
   GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcPluginService& plugins,
-             GrpcEventService& events, GrpcSystemService& system);
+             GrpcEventService& events, GrpcSystemService& system, RecordDenial record_denial);
   ~GrpcServer();
 
   // Serves from now on. kInternal when gRPC does not start.
@@ -44,6 +44,7 @@ class GrpcServer {
   GrpcPluginService& plugins_;
   GrpcEventService& events_;
   GrpcSystemService& system_;
+  const RecordDenial record_denial_;
   OpenCalls open_calls_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;

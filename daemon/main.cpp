@@ -7,6 +7,7 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
 #include <optional>
 
@@ -66,10 +67,21 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   return config;
 }
 
+constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
+
 int verify_log(const std::string& folder, bool json) {
   // The folder may be the daemon's state folder or the log folder itself.
   const auto at = ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
-  const auto verification = event_log::verify(at);
+  const bool watched = ::isatty(STDERR_FILENO) == 1;
+  const auto begin = std::chrono::steady_clock::now();
+  bool shown = false;
+  const auto verification = event_log::verify(at, [&](std::uint64_t done, std::uint64_t total) {
+    if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
+    std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
+    shown = true;
+    return true;
+  });
+  if (shown) std::fputs("\r\x1b[K", stderr);
   if (!verification) return fail(verification.error());
   const v1::VerifyLogResponse response = daemon::to_response(*verification);
   if (json) {

@@ -33,7 +33,7 @@ _liongatectl() {
 
   case $prev in
     -o | --output)
-      mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'table json jsonl cloudevents' -- "$cur")
       return
       ;;
     --durability)
@@ -77,7 +77,10 @@ _liongatectl() {
     invoke-plugin)
       flags+=' --plugin-id --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
       ;;
-    replay-log) flags+=' --after-seq --plugin --type --correlation-id --since --until --limit --follow --summary' ;;
+    replay-log)
+      flags+=' --after-seq --plugin --type --correlation-id --actor --text --since --until --limit --follow --summary'
+      flags+=' --audit --explain'
+      ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
     verify-log) flags+=' --state-dir' ;;

@@ -41,6 +41,14 @@ void Journal::on_durable(EventSeq seq) {
   }
 }
 
+void fill_denial(v1::Event& event, const policy::Refusal& refusal, const std::string& action) {
+  event.set_type("PermissionDenied");
+  event.mutable_permission_denied()->set_permission(refusal.permission);
+  event.mutable_permission_denied()->set_rule(refusal.rule);
+  event.mutable_permission_denied()->set_message(refusal.error.message);
+  event.mutable_permission_denied()->set_action(action);
+}
+
 v1::Event plugin_event(const char* type, const registry::PluginRecord& record, const std::string& actor) {
   v1::Event event;
   event.set_type(type);

@@ -278,6 +278,22 @@ CallKey Orchestrator::invoke(CallRequest request, std::unique_ptr<CallHandler> h
 
 // --- the daemon ---
 
+void Orchestrator::record_denial(const std::string& actor, const std::string& action, const Error& why,
+                                 std::function<void()> then) {
+  v1::Event event;
+  event.set_type("PermissionDenied");
+  event.set_actor(actor);
+  event.mutable_permission_denied()->set_rule("peer credentials");
+  event.mutable_permission_denied()->set_message(why.message);
+  event.mutable_permission_denied()->set_action(action);
+  const Result<EventSeq> recorded = journal_.record_state(event);
+  if (recorded) {
+    journal_.when_durable(*recorded, std::move(then));
+  } else {
+    then();
+  }
+}
+
 Counts Orchestrator::counts() const {
   Counts counts;
   counts.last_seq = journal_.last_seq();

@@ -144,6 +144,12 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
   ending_ = false;
   if (const auto refusal =
           policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
+    v1::Event denial = plugin_event("PermissionDenied", record_, actor);
+    fill_denial(denial, *refusal, "start");
+    if (const auto recorded = context_.journal.record_state(denial); !recorded) {
+      done(recorded.error());
+      return;
+    }
     fail_plugin(actor, refusal->error, std::move(done));
     return;
   }
