@@ -114,7 +114,7 @@ ExitCode replay(Context& context, const Options& options) {
   if (!context.out.good()) return finish(context);
   // Ctrl-C is how one leaves --follow; the cursor tells how to come back.
   if (options.follow && guard.was_interrupted()) {
-    context.err << "go on with --after-seq " << cursor << '\n';
+    if (cursor != 0) context.err << "go on with --after-seq " << cursor << '\n';
     return finish(context);
   }
   if (!status.ok()) return fail(context, connection.failure(context.verb, status));

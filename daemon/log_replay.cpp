@@ -125,7 +125,7 @@ void LogReplay::step() {
   if (!gather(response)) return;
   const bool finished = left_ == 0 || query_->finished() || (reached_end_ && !follow_);
   const EventSeq moved = query_->position() - told_seq_;
-  ++silent_slices_;
+  if (!reached_end_) ++silent_slices_;
   const bool cursor_due = (reached_end_ && moved >= limits::kReplayCursorEventsMax) ||
                           silent_slices_ > kSilentSlicesMax || (finished && moved > 0);
   const bool tell = response.events_size() > 0 || response.has_gap() || cursor_due;
