@@ -72,7 +72,7 @@ class Sqlite:
 
 class Redis:
     name = "Redis stream, appendfsync always"
-    query_rounds = 3
+    query_rounds = 1  # a client in Python reads the whole stream for it
 
     def __init__(self, folder):
         program = shutil.which("redis-server")
