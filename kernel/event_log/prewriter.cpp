@@ -117,7 +117,7 @@ void Prewriter::update() {
   if (read_only_.exchange(starved) != starved) on_change_();
 }
 
-Result<void> Prewriter::do_job(Job job, std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::do_job(Job job, std::unique_lock<runtime::Mutex>& lock) {
   return job == Job::kExtend ? extend(lock) : make_spare(lock);
 }
 
@@ -127,7 +127,7 @@ Result<void> Prewriter::check_space(std::uint64_t wanted_bytes) {
   return make_errno_error(Reason::kLogReadOnly, "write ahead in " + storage_->location(), ENOSPC);
 }
 
-Result<void> Prewriter::extend(std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::extend(std::unique_lock<runtime::Mutex>& lock) {
   const std::shared_ptr<File> file = current_;
   Result<void> result;
   while (result && !stop_ && current_ == file && zeroed_end_ < segment_bytes_ &&
@@ -152,7 +152,7 @@ Result<void> Prewriter::extend(std::unique_lock<std::mutex>& lock) {
   return result;
 }
 
-Result<void> Prewriter::make_spare(std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::make_spare(std::unique_lock<runtime::Mutex>& lock) {
   const std::uint64_t wanted = std::min(segment_bytes_, current_ ? kAheadBytes : kInitialBytes);
   lock.unlock();
   Spare spare;

@@ -1,6 +1,6 @@
 #include "kernel/event_log/segment_writer.h"
 
-#include <sys/random.h>
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 
@@ -16,7 +16,7 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, c
   header.first_seq = end.last_seq + 1;
   header.created_ns = created_ns;
   header.previous_hash = end.hash;
-  LG_ASSERT(::getrandom(&header.salt, sizeof header.salt, 0) == static_cast<ssize_t>(sizeof header.salt));
+  header.salt = runtime::random_salt();
   std::array<std::byte, kSegmentHeaderBytes> page;
   encode_header(header, page);
   LG_TRY(spare->write_at(0, page));
