@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::event_log {
 namespace {
 
@@ -122,6 +124,7 @@ Result<void> CommitWriter::sync() {
   if (segment_->last_seq() == durable_seq()) return {};
   durable_seq_.store(segment_->last_seq(), std::memory_order_release);
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  failpoint::reach(failpoint::Point::kLogAcknowledged);
   return {};
 }
 

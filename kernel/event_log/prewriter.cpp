@@ -5,6 +5,7 @@
 #include <chrono>
 #include <vector>
 
+#include "kernel/base/failpoint.h"
 #include "kernel/base/limits.h"
 #include "kernel/event_log/recovery.h"
 
@@ -169,6 +170,7 @@ Result<void> Prewriter::make_spare(std::unique_lock<runtime::Mutex>& lock) {
     return spare.file->sync();
   };
   auto result = make();
+  if (result) failpoint::reach(failpoint::Point::kLogSpareMade);
   lock.lock();
   if (result) spare_ = std::move(spare);
   return result;

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "kernel/base/failpoint.h"
 #include "kernel/event_log/chain_hash.h"
 #include "kernel/event_log/folder_lock.h"
 
@@ -34,27 +35,6 @@ Result<RecordView> read_seal(const OpenedSegment& segment, std::span<std::byte, 
   if (!scan.damages.empty()) return corrupt_error(scan.damages.front());
   return corrupt_error(
       damage_at(DamageKind::kNonZeroPadding, name, scan.end_offset, scan.last_seq, "bytes behind the segment's seal"));
-}
-
-// Checks that `segment` continues `end`; the first segment there is begins wherever it begins.
-Result<void> check_joint(const OpenedSegment& segment, const LogEnd& end, bool first) {
-  if (first) return {};
-  const std::string name = segment_name(segment.header.first_seq);
-  if (segment.header.node != end.node) {
-    return corrupt_error(
-        damage_at(DamageKind::kBadHeader, name, 0, end.last_seq,
-                  "it belongs to node " + node_id_text(segment.header.node) + ", not " + node_id_text(end.node)));
-  }
-  if (segment.header.first_seq != end.last_seq + 1) {
-    return corrupt_error(
-        damage_at(DamageKind::kMissingSegment, segment_name(end.last_seq + 1), 0, end.last_seq,
-                  "the next segment there is begins with event " + std::to_string(segment.header.first_seq)));
-  }
-  if (segment.header.previous_hash != end.hash || segment.header.epoch < end.epoch) {
-    return corrupt_error(damage_at(DamageKind::kBrokenChain, name, 0, end.last_seq,
-                                   "its header does not follow from the segment before"));
-  }
-  return {};
 }
 
 // Takes a sealed inner segment into the survey.
@@ -114,6 +94,7 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
   const std::vector<std::byte> zeroes(static_cast<std::size_t>(scan.tail_bytes));
   LG_TRY(segment.file->write_at(scan.end_offset, zeroes));
   LG_TRY(segment.file->sync());
+  failpoint::reach(failpoint::Point::kRecoveryTailZeroed);
   const SealPlace place{.offset = scan.end_offset, .key = segment.key, .time_ns = scan.last_time_ns};
   LG_ASSIGN(survey.end.hash, write_seal(*segment.file, place,
                                         {.reason = SealReason::kRecovered,
@@ -128,11 +109,30 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
 
 Error corrupt_error(const Damage& damage) {
   return make_error(Reason::kLogCorrupt, damage.message)
-      .with_hint("nothing was changed; restore the log folder from a copy, or move it away to begin a new log")
       .with("segment", damage.segment)
       .with("offset", std::to_string(damage.offset))
       .with("last_good_seq", std::to_string(damage.last_good_seq))
       .with("kind", std::string(name_of(damage.kind)));
+}
+
+Result<void> check_joint(const OpenedSegment& segment, const LogEnd& end, bool first) {
+  if (first) return {};
+  const std::string name = segment_name(segment.header.first_seq);
+  if (segment.header.node != end.node) {
+    return corrupt_error(
+        damage_at(DamageKind::kBadHeader, name, 0, end.last_seq,
+                  "it belongs to node " + node_id_text(segment.header.node) + ", not " + node_id_text(end.node)));
+  }
+  if (segment.header.first_seq != end.last_seq + 1) {
+    return corrupt_error(
+        damage_at(DamageKind::kMissingSegment, segment_name(end.last_seq + 1), 0, end.last_seq,
+                  "the next segment there is begins with event " + std::to_string(segment.header.first_seq)));
+  }
+  if (segment.header.previous_hash != end.hash || segment.header.epoch < end.epoch) {
+    return corrupt_error(damage_at(DamageKind::kBrokenChain, name, 0, end.last_seq,
+                                   "its header does not follow from the segment before"));
+  }
+  return {};
 }
 
 Result<FolderListing> list_folder(Storage& storage) {
@@ -147,14 +147,23 @@ Result<FolderListing> list_folder(Storage& storage) {
   return listing;
 }
 
-Result<Survey> survey(Storage& storage, Access access) {
+std::string damage_remedy(const std::string& location) {
+  constexpr std::string_view kLogFolder = "/log";
+  const bool in_state_folder = location.size() > kLogFolder.size() && location.ends_with(kLogFolder);
+  const std::string named = in_state_folder ? location.substr(0, location.size() - kLogFolder.size()) : location;
+  return "nothing was changed; `liongatectl repair-log --state-dir " + named +
+         "` keeps everything up to the damage and moves the rest aside, deleting nothing";
+}
+
+namespace {
+
+Result<Survey> survey_segments(Storage& storage, Access access) {
   Survey survey;
   LG_ASSIGN(const FolderListing listing, list_folder(storage));
   for (const std::string& name : listing.foreign) {
     if (!name.ends_with(kSegmentSuffix)) continue;
     return make_error(Reason::kLogCorrupt, "event log folder " + storage.location() + ": " + name +
                                                " ends like a segment but has no segment's name")
-        .with_hint("move the file out of the folder")
         .with("segment", name);
   }
   survey.segments = listing.segments;
@@ -176,6 +185,14 @@ Result<Survey> survey(Storage& storage, Access access) {
   return survey;
 }
 
+}  // namespace
+
+Result<Survey> survey(Storage& storage, Access access) {
+  auto found = survey_segments(storage, access);
+  if (found || found.error().reason != Reason::kLogCorrupt) return found;
+  return std::move(found).error().with_hint(damage_remedy(storage.location()));
+}
+
 Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal) {
   std::array<std::byte, kLinkRecordBytes> record;
   const std::span<std::byte, kLinkBodyBytes> body(record.data() + kRecordHeaderBytes, kLinkBodyBytes);
@@ -185,19 +202,23 @@ Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal) {
   encode_seal(seal, body);
   finish_record(record, place.key);
   LG_TRY(file.write_at(place.offset, record));
+  failpoint::reach(failpoint::Point::kLogSealWritten);
   LG_TRY(file.resize(place.offset + record.size()));
   LG_TRY(file.sync());
+  failpoint::reach(failpoint::Point::kLogSealed);
   return seal.hash;
 }
 
 Result<Recovered> recover(Storage& storage) {
   LG_ASSIGN(Survey found, survey(storage, Access::kWrite));
+  failpoint::reach(failpoint::Point::kRecoveryBegins);
   Recovered recovered;
   recovered.report.clean = !found.last || found.last_scan.sealed;
   if (found.last) {
     LG_TRY(seal_last(storage, found, recovered.report));
     LG_TRY(storage.sync_dir());
   }
+  failpoint::reach(failpoint::Point::kRecoveryEnds);
   recovered.report.last_seq = found.end.last_seq;
   recovered.end = found.end;
   recovered.catalog = found.catalog;

@@ -1,5 +1,6 @@
 #include "kernel/event_log/segment_writer.h"
 
+#include "kernel/base/failpoint.h"
 #include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
@@ -21,7 +22,9 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, c
   encode_header(header, page);
   LG_TRY(spare->write_at(0, page));
   LG_TRY(spare->sync());
+  failpoint::reach(failpoint::Point::kLogSegmentBegun);
   LG_TRY(storage.rename(kSpareFileName, segment_name(header.first_seq)));
+  failpoint::reach(failpoint::Point::kLogSegmentNamed);
   LG_TRY(storage.sync_dir());
   std::unique_ptr<SegmentWriter> writer(new SegmentWriter(std::move(spare), end));
   writer->key_ = segment_key(page);
@@ -50,7 +53,9 @@ Result<void> SegmentWriter::write(Batch& batch) {
   commit.hash = chain_.of_link(hash_, records, body);
   encode_commit(commit, body);
   finish_record(record, key_);
+  failpoint::reach(failpoint::Point::kLogBeforeWrite);
   LG_TRY(file_->write_at(position_, all));
+  failpoint::reach(failpoint::Point::kLogAfterWrite);
   position_ += all.size();
   hash_ = commit.hash;
   last_seq_ = batch.last_seq();
@@ -61,12 +66,14 @@ Result<void> SegmentWriter::write(Batch& batch) {
 Result<void> SegmentWriter::sync() {
   if (durable_offset_ == position_) return {};
   LG_TRY(file_->sync());
+  failpoint::reach(failpoint::Point::kLogAfterSync);
   durable_offset_ = position_;
   return {};
 }
 
 Result<void> SegmentWriter::seal(SealReason reason, LogEnd& end) {
   LG_ASSERT(durable_offset_ == position_ && !empty());
+  failpoint::reach(failpoint::Point::kLogBeforeSeal);
   const SealPlace place{.offset = position_, .key = key_, .time_ns = last_time_ns_};
   LG_ASSIGN(end.hash,
             write_seal(*file_, place,

@@ -1,5 +1,6 @@
 #include "kernel/event_log/verify.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kernel/event_log/folder_lock.h"
@@ -44,9 +45,13 @@ void Verifier::report(DamageKind kind, const std::string& segment, std::uint64_t
 }
 
 void Verifier::check_joint(const OpenedSegment& segment, const std::string& name) {
-  if (result_.segments == 1) {
+  if (result_.first_seq == 0) {  // the first that could be read
     result_.first_seq = segment.header.first_seq;
     result_.last_seq = segment.header.first_seq - 1;
+    return;
+  }
+  if (!chained_) {  // nobody knows where the segment before ended: that it cannot be read is said already
+    result_.last_seq = std::max(result_.last_seq, segment.header.first_seq - 1);
     return;
   }
   if (segment.header.node != node_) report(DamageKind::kBadHeader, name, 0, "it belongs to another node");

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "kernel/base/digest.h"
+#include "kernel/base/failpoint.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -148,6 +149,7 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
     call.handler->on_done(invoked.error());
     return 0;
   }
+  failpoint::reach(failpoint::Point::kCallInvoked);
   const CallKey key = call.key;
   calls_[key] = std::move(owned);
   deadlines_.emplace(call.deadline, key);
@@ -284,6 +286,7 @@ void Dispatcher::complete(Call& call, Result<EventSeq> recorded, Result<CallRepl
     deliver(key);
     return;
   }
+  failpoint::reach(failpoint::Point::kCallEnded);
   call.outcome = std::move(outcome);
   if (call.durability == Durability::kBatch || call.durability == Durability::kAsync) {
     deliver(key);
@@ -298,6 +301,7 @@ void Dispatcher::deliver(CallKey key) {
   const std::unique_ptr<Call> call = std::move(found->second);
   calls_.erase(found);
   call->handler->on_done(std::move(*call->outcome));
+  failpoint::reach(failpoint::Point::kCallReplied);
   if (calls_.empty() && on_idle_) on_idle_();
 }
 
