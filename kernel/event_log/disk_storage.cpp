@@ -130,6 +130,12 @@ bool is_out_of_space(const Error& error) {
   return error.sys_errno == ENOSPC || error.sys_errno == EDQUOT;
 }
 
+Result<void> sync_or_fail(File& file) {
+  auto synced = file.sync();
+  if (!synced && is_out_of_space(synced.error())) synced.error().sys_errno = EIO;
+  return synced;
+}
+
 Result<std::shared_ptr<Storage>> open_disk_storage(const std::string& folder) {
   auto fd = sys::open(folder, O_RDONLY | O_DIRECTORY);
   if (!fd) return std::move(fd).error().in("event log");

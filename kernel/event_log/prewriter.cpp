@@ -147,7 +147,7 @@ Result<void> Prewriter::extend(std::unique_lock<runtime::Mutex>& lock) {
   if (!result) return result;
   extending_ = true;  // the file must not be sealed and shortened meanwhile
   lock.unlock();
-  result = file->sync();
+  result = sync_or_fail(*file);
   lock.lock();
   extending_ = false;
   return result;
@@ -167,7 +167,7 @@ Result<void> Prewriter::make_spare(std::unique_lock<runtime::Mutex>& lock) {
       LG_TRY(spare.file->write_at(spare.zeroed_bytes, std::span(zeroes()).first(bytes)));
       spare.zeroed_bytes += bytes;
     }
-    return spare.file->sync();
+    return sync_or_fail(*spare.file);
   };
   auto result = make();
   if (result) failpoint::reach(failpoint::Point::kLogSpareMade);

@@ -204,7 +204,7 @@ Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal) {
   LG_TRY(file.write_at(place.offset, record));
   failpoint::reach(failpoint::Point::kLogSealWritten);
   LG_TRY(file.resize(place.offset + record.size()));
-  LG_TRY(file.sync());
+  LG_TRY(sync_or_fail(file));
   failpoint::reach(failpoint::Point::kLogSealed);
   return seal.hash;
 }
