@@ -1,5 +1,7 @@
 #include "kernel/event_log/segment_writer.h"
 
+#include <cerrno>
+
 #include "kernel/base/failpoint.h"
 #include "kernel/event_log/runtime.h"
 
@@ -8,9 +10,23 @@ namespace liongate::event_log {
 SegmentWriter::SegmentWriter(std::shared_ptr<File> file, const LogEnd& end)
     : file_(std::move(file)), first_seq_(end.last_seq + 1), last_seq_(end.last_seq), last_time_ns_(end.last_time_ns) {}
 
+namespace {
+
+// Where space ran out between the rename and the sync of the folder, the file has its new name already when the same
+// segment is tried again. Nothing but a header was ever in it.
+Result<std::shared_ptr<File>> open_spare(Storage& storage, const std::string& segment, bool& named) {
+  auto spare = storage.open(kSpareFileName, Access::kWrite);
+  named = !spare && spare.error().sys_errno == ENOENT;
+  return named ? storage.open(segment, Access::kWrite) : std::move(spare);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, const LogEnd& end,
                                                              std::int64_t created_ns) {
-  LG_ASSIGN(std::shared_ptr<File> spare, storage.open(kSpareFileName, Access::kWrite));
+  const std::string name = segment_name(end.last_seq + 1);
+  bool named = false;
+  LG_ASSIGN(std::shared_ptr<File> spare, open_spare(storage, name, named));
   SegmentHeader header;
   header.node = end.node;
   header.epoch = end.epoch;
@@ -21,9 +37,9 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, c
   std::array<std::byte, kSegmentHeaderBytes> page;
   encode_header(header, page);
   LG_TRY(spare->write_at(0, page));
-  LG_TRY(spare->sync());
+  LG_TRY(sync_or_fail(*spare));
   failpoint::reach(failpoint::Point::kLogSegmentBegun);
-  LG_TRY(storage.rename(kSpareFileName, segment_name(header.first_seq)));
+  if (!named) LG_TRY(storage.rename(kSpareFileName, name));
   failpoint::reach(failpoint::Point::kLogSegmentNamed);
   LG_TRY(storage.sync_dir());
   std::unique_ptr<SegmentWriter> writer(new SegmentWriter(std::move(spare), end));
@@ -65,7 +81,7 @@ Result<void> SegmentWriter::write(Batch& batch) {
 
 Result<void> SegmentWriter::sync() {
   if (durable_offset_ == position_) return {};
-  LG_TRY(file_->sync());
+  LG_TRY(sync_or_fail(*file_));
   failpoint::reach(failpoint::Point::kLogAfterSync);
   durable_offset_ = position_;
   return {};
