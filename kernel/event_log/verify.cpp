@@ -82,7 +82,10 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   auto segment = open_segment(storage_, name, Access::kRead);
   if (!segment) {
     Error& error = segment.error();
-    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) return {};  // retention took it meanwhile
+    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it and what was before it
+      chained_ = false;
+      return {};
+    }
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
     ++result_.segments;
     chained_ = false;
