@@ -72,6 +72,33 @@ Result<void> pass_last(OpenedSegment segment, Survey& survey) {
   return {};
 }
 
+// What follows the durable offset may be in the page cache alone: the last life may have ended because a write-back
+// failed, and the kernel tells that once and then calls the pages clean. Written again they are dirty again, and the
+// next sync means what it says.
+Result<void> write_again(const OpenedSegment& segment, const SegmentScan& scan) {
+  if (scan.durable_offset < kSegmentHeaderBytes || scan.durable_offset >= scan.end_offset) return {};
+  std::vector<std::byte> bytes(static_cast<std::size_t>(scan.end_offset - scan.durable_offset));
+  LG_ASSIGN(const std::size_t got, segment.file->read_at(scan.durable_offset, bytes));
+  // A page that is not on disk may also have been dropped since it was scanned.
+  Hash last{};
+  bool whole = got == bytes.size();
+  for (std::size_t at = 0; whole && at < got;) {
+    RecordView record;
+    whole = parse_record(std::span(bytes).subspan(at), scan.durable_offset + at, segment.key, record) ==
+            ParseStatus::kRecord;
+    if (!whole) break;
+    at += record.bytes.size();
+    if (const auto seal = decode_seal(record.body); seal && record.is(RecordKind::kSeal)) last = seal->hash;
+    if (const auto commit = decode_commit(record.body); commit && record.is(RecordKind::kCommit)) last = commit->hash;
+  }
+  if (!whole || last != scan.hash) {
+    return make_error(Reason::kInternal, "segment " + segment_name(segment.header.first_seq) +
+                                             " changed while it was read: the disk below it has failed")
+        .with_hint("start again once the disk is well; what had been acknowledged is still there");
+  }
+  return segment.file->write_at(scan.durable_offset, bytes);
+}
+
 // Makes the end of the last life the end of its segment. Zeroing in place first needs no space on a full disk, and
 // leaves nothing behind the seal if the machine stops between the two steps.
 Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
@@ -80,6 +107,7 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
   const std::string name = segment_name(segment.header.first_seq);
   if (scan.sealed) {  // the last life may have been killed before it ended the file or synced it
     if (scan.end_offset != segment.size_bytes) LG_TRY(segment.file->resize(scan.end_offset));
+    LG_TRY(write_again(segment, scan));
     return segment.file->sync();
   }
   if (scan.tail_bytes != 0) {
@@ -93,6 +121,7 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
   }
   const std::vector<std::byte> zeroes(static_cast<std::size_t>(scan.tail_bytes));
   LG_TRY(segment.file->write_at(scan.end_offset, zeroes));
+  LG_TRY(write_again(segment, scan));
   LG_TRY(segment.file->sync());
   failpoint::reach(failpoint::Point::kRecoveryTailZeroed);
   const SealPlace place{.offset = scan.end_offset, .key = segment.key, .time_ns = scan.last_time_ns};

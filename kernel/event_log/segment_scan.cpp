@@ -116,6 +116,7 @@ Scanner::Walk Scanner::take_commit(const RecordView& record) {
   }
   if (walk == Walk::kDone || !commit) return Walk::kDone;
   accept_link(record, commit->last_seq, commit->hash);
+  scan_.durable_offset = commit->durable_offset;
   return Walk::kGoOn;
 }
 
@@ -127,6 +128,7 @@ Scanner::Walk Scanner::take_seal(const RecordView& record) {
     (void)report(DamageKind::kSequenceGap, record.offset, "the seal does not describe its segment");
   }
   if (seal) accept_link(record, seal->last_seq, seal->hash);
+  scan_.durable_offset = record.offset;
   scan_.sealed = true;
   return Walk::kDone;
 }

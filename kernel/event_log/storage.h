@@ -54,7 +54,8 @@ class Storage {
 bool is_out_of_space(const Error& error);
 
 // Syncs `file`. A failure is never want of space, whatever its errno says (file systems that allocate late tell ENOSPC
-// and EDQUOT here): pages are lost, and waiting for space would end in a second sync that reports success over the hole.
+// and EDQUOT here): pages are lost, and waiting for space would end in a second sync that reports success over the
+// hole.
 Result<void> sync_or_fail(File& file);
 
 // The folder `folder` on disk, which must exist.

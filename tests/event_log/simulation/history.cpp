@@ -307,7 +307,9 @@ void History::live(const FaultPlan& plan) {
     committed_ = std::max(committed_, ears->committed);
   } else {
     trace_.add("not opened: " + opened.error().message);
-    const bool excused = mount_->fatal_fault() || mount_->had_no_space();
+    const bool dropped =
+        disk_->lost_pages && opened.error().message.find("changed while it was read") != std::string::npos;
+    const bool excused = mount_->fatal_fault() || mount_->had_no_space() || dropped;
     if (!excused) throw Violation{"the log was refused: " + opened.error().message};
     mount_->crash(random_.one_in(2) ? FaultPlan::Crash::kKill : FaultPlan::Crash::kPowerCut);
   }
