@@ -75,6 +75,7 @@ class CommitWriter {
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+  bool retention_failed_ = false;  // in this life; the next one tries again
 
   runtime::Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
