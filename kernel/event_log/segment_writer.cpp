@@ -12,21 +12,28 @@ SegmentWriter::SegmentWriter(std::shared_ptr<File> file, const LogEnd& end)
 
 namespace {
 
-// Where space ran out between the rename and the sync of the folder, the file has its new name already when the same
-// segment is tried again. Nothing but a header was ever in it.
-Result<std::shared_ptr<File>> open_spare(Storage& storage, const std::string& segment, bool& named) {
-  auto spare = storage.open(kSpareFileName, Access::kWrite);
-  named = !spare && spare.error().sys_errno == ENOENT;
-  return named ? storage.open(segment, Access::kWrite) : std::move(spare);
-}
+struct Begun {
+  std::shared_ptr<File> file;
+  std::array<std::byte, kSegmentHeaderBytes> page;
+};
 
-}  // namespace
-
-Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, const LogEnd& end,
-                                                             std::int64_t created_ns) {
+// Writes the header while the file is nobody's segment yet, then gives it its name.
+Result<Begun> begin(Storage& storage, const LogEnd& end, std::int64_t created_ns) {
   const std::string name = segment_name(end.last_seq + 1);
-  bool named = false;
-  LG_ASSIGN(std::shared_ptr<File> spare, open_spare(storage, name, named));
+  Begun begun;
+  auto spare = storage.open(kSpareFileName, Access::kWrite);
+  if (!spare && spare.error().sys_errno == ENOENT) {
+    // Space ran out between the rename and the sync of the folder: the file has its name already, and its header must
+    // not be touched any more.
+    LG_ASSIGN(begun.file, storage.open(name, Access::kWrite));
+    LG_ASSIGN(const std::size_t got, begun.file->read_at(0, begun.page));
+    const auto header = decode_header(std::span(begun.page).first(got));
+    const bool ours = header && header->first_seq == end.last_seq + 1 && header->previous_hash == end.hash;
+    if (!ours) return make_error(Reason::kInternal, "segment " + name + " is not the one that was begun");
+    return begun;
+  }
+  if (!spare) return std::move(spare).error();
+  begun.file = *std::move(spare);
   SegmentHeader header;
   header.node = end.node;
   header.epoch = end.epoch;
@@ -34,17 +41,24 @@ Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, c
   header.created_ns = created_ns;
   header.previous_hash = end.hash;
   header.salt = runtime::random_salt();
-  std::array<std::byte, kSegmentHeaderBytes> page;
-  encode_header(header, page);
-  LG_TRY(spare->write_at(0, page));
-  LG_TRY(sync_or_fail(*spare));
+  encode_header(header, begun.page);
+  LG_TRY(begun.file->write_at(0, begun.page));
+  LG_TRY(sync_or_fail(*begun.file));
   failpoint::reach(failpoint::Point::kLogSegmentBegun);
-  if (!named) LG_TRY(storage.rename(kSpareFileName, name));
+  LG_TRY(storage.rename(kSpareFileName, name));
   failpoint::reach(failpoint::Point::kLogSegmentNamed);
+  return begun;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SegmentWriter>> SegmentWriter::create(Storage& storage, const LogEnd& end,
+                                                             std::int64_t created_ns) {
+  LG_ASSIGN(Begun begun, begin(storage, end, created_ns));
   LG_TRY(storage.sync_dir());
-  std::unique_ptr<SegmentWriter> writer(new SegmentWriter(std::move(spare), end));
-  writer->key_ = segment_key(page);
-  writer->hash_ = writer->chain_.of_header(page);
+  std::unique_ptr<SegmentWriter> writer(new SegmentWriter(std::move(begun.file), end));
+  writer->key_ = segment_key(begun.page);
+  writer->hash_ = writer->chain_.of_header(begun.page);
   return writer;
 }
 

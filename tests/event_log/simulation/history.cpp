@@ -45,7 +45,7 @@ struct Ears {
 class History {
  public:
   explicit History(const HistoryOptions& options)
-      : options_(options), random_(options.seed * 0x9E3779B97F4A7C15ULL + 1), trace_(options.print) {}
+      : options_(options), random_(Random(options.seed).next()), trace_(options.print) {}
 
   HistoryResult run();
 

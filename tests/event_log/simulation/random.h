@@ -10,6 +10,8 @@ namespace liongate::simulation {
 // SplitMix64 (Steele, Lea, Flood 2014): one addition and three mixing steps a number, no state to warm up.
 class Random {
  public:
+  // Neighbouring seeds begin one step of each other apart: where each is to be a history of its own, seed with
+  // Random(seed).next().
   explicit Random(std::uint64_t seed) : state_(seed) {}
 
   std::uint64_t next() {

@@ -42,9 +42,10 @@ bool parse(int count, char** words, Arguments& arguments) {
 
 void print_counts(std::uint64_t histories, const HistoryCounts& counts) {
   std::printf(
-      "%llu histories: %llu lives, %llu recoveries (%llu cut off a torn tail), ended by %llu kills, %llu power cuts, "
+      "counts: %llu histories: %llu lives, %llu recoveries (%llu cut off a torn tail), ended by %llu kills, %llu power "
+      "cuts, "
       "%llu failures of the disk; %llu met a full disk\n"
-      "%llu events submitted, %llu acknowledged at their histories' ends, %llu read back and compared; %llu "
+      "counts: %llu events submitted, %llu acknowledged at their histories' ends, %llu read back and compared; %llu "
       "operations\n",
       static_cast<unsigned long long>(histories), static_cast<unsigned long long>(counts.lives),
       static_cast<unsigned long long>(counts.recoveries), static_cast<unsigned long long>(counts.torn_tails),
@@ -81,6 +82,6 @@ int main(int count, char** words) {
     std::fflush(stdout);
   }
   print_counts(done, counts);
-  std::printf("%llu violations\n", static_cast<unsigned long long>(broken));
+  std::printf("counts: %llu violations\n", static_cast<unsigned long long>(broken));
   return broken == 0 ? 0 : 1;
 }

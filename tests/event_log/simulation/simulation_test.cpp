@@ -25,7 +25,7 @@ constexpr PlantedBug kPlantedBugs[] = {
     {Lie::kSyncForgetsOnePage, "each fdatasync forgets one page", 40},
     {Lie::kSyncDirDoesNothing, "fsync of the folder does nothing", 40},
     {Lie::kRenameIsSyncedLate, "a rename is synced one change too late", 40},
-    {Lie::kFailedSyncIsRepeated, "a failed fdatasync is repeated until it succeeds", 200},
+    {Lie::kFailedSyncIsRepeated, "a failed fdatasync is repeated until it succeeds", 400},
     {Lie::kShortWriteIsSuccess, "a short write on a full disk is taken for a whole one", 100},
     {Lie::kWriteGoesToWrongSector, "a write lands one sector too low", 60},
     {Lie::kReadsStaleZeroes, "a read returns zeroes for a sector", 60},
@@ -66,7 +66,7 @@ TEST_CASE("a seed replays its history exactly") {
     if (once.digest != again.digest || once.counts.operations != again.counts.operations) FAIL("seed " << seed);
     digests.insert(once.digest);
   }
-  CHECK(digests.size() > kReplayedSeeds * 9 / 10);  // different seeds are different histories, but for the shortest
+  CHECK(digests.size() == kReplayedSeeds);  // and different seeds are different histories
 }
 
 TEST_CASE("a violation is replayed by its seed with the same words") {
@@ -86,7 +86,7 @@ TEST_CASE("every planted bug is found") {
     std::uint64_t seed = 1;
     while (seed <= bug.seeds && !run_history({.seed = seed, .lie = bug.lie}).violation) ++seed;
     if (seed > bug.seeds) FAIL_CHECK("not found within " << bug.seeds << " seeds: " << bug.what);
-    std::printf("found at seed %llu: %s\n", static_cast<unsigned long long>(seed), bug.what);
+    std::printf("counts: planted bug found at seed %llu: %s\n", static_cast<unsigned long long>(seed), bug.what);
   }
 }
 
