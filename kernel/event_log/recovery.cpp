@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 
 #include "kernel/base/failpoint.h"
 #include "kernel/event_log/chain_hash.h"
@@ -218,7 +219,15 @@ Result<Survey> survey_segments(Storage& storage, Access access) {
 
 Result<Survey> survey(Storage& storage, Access access) {
   auto found = survey_segments(storage, access);
-  if (found || found.error().reason != Reason::kLogCorrupt) return found;
+  if (found) return found;
+  const int code = found.error().sys_errno;
+  if (code == EACCES || code == EPERM) {
+    return std::move(found).error().with_hint("every file of the log must belong to the daemon's user");
+  }
+  if (code == ELOOP || code == EISDIR || code == EINVAL) {
+    return std::move(found).error().with_hint("move it out of the folder: a segment is a plain file");
+  }
+  if (found.error().reason != Reason::kLogCorrupt) return found;
   return std::move(found).error().with_hint(damage_remedy(storage.location()));
 }
 

@@ -11,7 +11,7 @@ import os
 import random
 import time
 
-from harness import command_line, paths, processes
+from harness import command_line, counted, paths, processes
 from harness.call_load import CallLoad, is_clear
 from harness.daemon import Daemon, kill_process, terminals_by_execution
 from harness.waiting import eventually
@@ -64,7 +64,8 @@ def test_whatever_is_killed_no_acknowledged_result_is_lost_or_doubled(daemon: Da
         assert daemon.wait_state(name, "RUNNING").plugin_id == plugin_id
     daemon.wait_idle()
     ends = terminals_by_execution(daemon.events(types=["PluginInvoked", "PluginResult", "PluginError"]))
-    print(f"{kinds}, {len(acknowledged)} acknowledged results, {len(ends)} calls")
+    counted.note(f"{RUNS} kills -9 at random moments under load (daemon {kinds['daemon']}, plugin {kinds['plugin']}): "
+                 f"{len(acknowledged)} acknowledged results of {len(ends)} calls, none lost or doubled")
     assert len(set(acknowledged)) == len(acknowledged)
     lost = [execution for execution in acknowledged if ends.get(execution) != ["PluginResult"]]
     assert not lost, f"{len(lost)} of {len(acknowledged)}: {lost[:3]} {[ends.get(one) for one in lost[:3]]}"

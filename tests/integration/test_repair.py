@@ -1,4 +1,4 @@
-"""repair-log: a daemon that refuses a damaged log names the command; after it the daemon starts, and nothing is gone."""
+"""repair-log: a daemon that refuses a damaged log names the command; then the daemon starts, and nothing is gone."""
 
 from __future__ import annotations
 
