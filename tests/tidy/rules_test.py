@@ -60,7 +60,8 @@ class SourceForm(unittest.TestCase):
         for path, findings in (("kernel/event_log/catalog.h", 1), ("kernel/event_log/runtime.h", 0), ("daemon/a.h", 0)):
             found = source_rules.check_simulated_threads([Source.of(path, line)])
             self.assertEqual(len(found), findings, path)
-        self.assertEqual(source_rules.check_simulated_threads([Source.of("kernel/event_log/a.h", "runtime::Mutex m;")]), [])
+        ours = Source.of("kernel/event_log/a.h", "runtime::Mutex mutex_;")
+        self.assertEqual(source_rules.check_simulated_threads([ours]), [])
 
     def test_words(self):
         bad = Source.of("kernel/a.cpp", "// " + "TO" + "DO later")
