@@ -80,7 +80,7 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
 }
 
 AppendQueue::Taken AppendQueue::take() {
-  using SteadyClock = std::chrono::steady_clock;
+  using runtime::SteadyClock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
   auto deadline = SteadyClock::now() + kDoze;

@@ -7,14 +7,13 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <vector>
 
 #include "kernel/event_log/event_log.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 
@@ -73,8 +72,8 @@ class AppendQueue {
   Batch& batch_for(std::size_t bytes);
 
   const std::size_t batch_bytes_max_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  runtime::Mutex mutex_;
+  runtime::Condition wake_;
   std::vector<Batch> batches_;
   std::vector<Batch> free_;
   std::size_t backlog_bytes_ = 0;  // pushed and not recycled

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::event_log {
 namespace {
 
@@ -122,6 +124,7 @@ Result<void> CommitWriter::sync() {
   if (segment_->last_seq() == durable_seq()) return {};
   durable_seq_.store(segment_->last_seq(), std::memory_order_release);
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  failpoint::reach(failpoint::Point::kLogAcknowledged);
   return {};
 }
 
@@ -139,14 +142,14 @@ void CommitWriter::notify_listeners() {
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
 }
 
-// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop.
+// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop. But
+// none behind it may go before it, now or by a crash that keeps only some of the removals: a hole is damage.
 void CommitWriter::retire() {
-  if (options_.retention_bytes_max == 0) return;
-  bool removed = false;
+  if (options_.retention_bytes_max == 0 || retention_failed_) return;
   while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
-    removed = storage_->remove(*name).has_value() || removed;
+    retention_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
+    if (retention_failed_) return;
   }
-  if (removed) (void)storage_->sync_dir();
 }
 
 void CommitWriter::report_read_only() {

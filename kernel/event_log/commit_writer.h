@@ -9,13 +9,12 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
 #include "kernel/event_log/prewriter.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/segment_writer.h"
 
 namespace liongate::event_log {
@@ -76,11 +75,12 @@ class CommitWriter {
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+  bool retention_failed_ = false;  // in this life; the next one tries again
 
-  std::mutex listeners_mutex_;
+  runtime::Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
   std::uint64_t next_token_ = 1;
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 }  // namespace liongate::event_log

@@ -9,6 +9,7 @@
 #include "kernel/event_log/folder_lock.h"
 #include "kernel/event_log/reader.h"
 #include "kernel/event_log/recovery.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 namespace {
@@ -91,7 +92,7 @@ Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handl
   LG_ASSIGN(FolderLock lock, FolderLock::take(options.folder));
   LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(options.folder));
   LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
   ++recovered.end.epoch;
   auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
                                      std::move(recovered));
@@ -101,7 +102,7 @@ Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handl
 Result<std::unique_ptr<EventLog>> EventLog::open_on(std::shared_ptr<Storage> storage, Options options,
                                                     Handlers handlers, const Clock& clock) {
   LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
   ++recovered.end.epoch;
   auto impl = std::make_unique<Impl>(std::nullopt, std::move(storage), options, std::move(handlers), clock,
                                      std::move(recovered));

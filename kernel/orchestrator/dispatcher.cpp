@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "kernel/base/digest.h"
+#include "kernel/base/failpoint.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -149,6 +150,7 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
     call.handler->on_done(invoked.error());
     return 0;
   }
+  failpoint::reach(failpoint::Point::kCallInvoked);
   const CallKey key = call.key;
   calls_[key] = std::move(owned);
   deadlines_.emplace(call.deadline, key);
@@ -297,6 +299,7 @@ void Dispatcher::complete(Call& call, Result<EventSeq> recorded, Result<CallRepl
     deliver(key);
     return;
   }
+  failpoint::reach(failpoint::Point::kCallEnded);
   call.outcome = std::move(outcome);
   if (call.durability == Durability::kBatch || call.durability == Durability::kAsync) {
     deliver(key);
@@ -311,6 +314,7 @@ void Dispatcher::deliver(CallKey key) {
   const std::unique_ptr<Call> call = std::move(found->second);
   calls_.erase(found);
   call->handler->on_done(std::move(*call->outcome));
+  failpoint::reach(failpoint::Point::kCallReplied);
   if (!calls_.empty() || !on_idle_) return;
   // Not from here: what follows ends plugins, and one of them may be on the stack below.
   boost::asio::post(context_.io, [on_idle = on_idle_, alive = std::weak_ptr(alive_)] {
