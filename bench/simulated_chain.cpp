@@ -6,12 +6,11 @@
 //
 // Three threads like the daemon's: the completion queue, a reader of the plugin's pipe, a log writer with group commit
 // (whatever is queued while one fdatasync runs goes into the next) on a file written in advance. No registry, no
-// policy, no queues, no bounds, no chain of hashes, no sandbox. Serves grpc.health.v1 too. Ends by SIGTERM.
+// policy, no queues, no bounds, no chain of hashes, no sandbox. Answers health checks on the same queue. Ends by
+// SIGTERM.
 
 #include <fcntl.h>
-#include <grpcpp/ext/health_check_service_server_builder_option.h>
 #include <grpcpp/grpcpp.h>
-#include <grpcpp/health_check_service_interface.h>
 #include <signal.h>
 #include <unistd.h>
 
@@ -26,6 +25,7 @@
 #include <vector>
 
 #include "bench/measurement.h"
+#include "grpc/health/v1/health.grpc.pb.h"
 #include "liongate/v1/event.pb.h"
 #include "liongate/v1/frame.pb.h"
 #include "liongate/v1/plugin_service.grpc.pb.h"
@@ -156,7 +156,47 @@ class ChainLog {
   std::thread writer_;
 };
 
-struct Call {
+// What the completion queue gives back.
+struct Tag {
+  virtual ~Tag() = default;
+  virtual void proceed(bool ok) = 0;
+};
+
+// grpc.health.v1: it serves while it answers.
+class HealthCall final : public Tag {
+ public:
+  using Service = grpc::health::v1::Health::AsyncService;
+
+  HealthCall(Service& service, grpc::ServerCompletionQueue& queue) : service_(service), queue_(queue) {
+    service_.RequestCheck(&context_, &request_, &writer_, &queue_, &queue_, this);
+  }
+  void proceed(bool ok) override {
+    if (!ok || answered_) {
+      delete this;
+      return;
+    }
+    new HealthCall(service_, queue_);  // waits for the next
+    answered_ = true;
+    grpc::health::v1::HealthCheckResponse response;
+    response.set_status(grpc::health::v1::HealthCheckResponse::SERVING);
+    writer_.Finish(response, grpc::Status::OK, this);
+  }
+
+ private:
+  Service& service_;
+  grpc::ServerCompletionQueue& queue_;
+  grpc::ServerContext context_;
+  grpc::health::v1::HealthCheckRequest request_;
+  grpc::ServerAsyncResponseWriter<grpc::health::v1::HealthCheckResponse> writer_{&context_};
+  bool answered_ = false;
+};
+
+class Chain;
+
+struct Call final : Tag {
+  explicit Call(Chain& served_by) : chain(served_by) {}
+
+  Chain& chain;
   grpc::ServerContext context;
   v1::InvokePluginRequest request;
   v1::InvokePluginResponse response;
@@ -168,6 +208,7 @@ struct Call {
     answered = true;
     writer.Finish(response, grpc::Status::OK, this);
   }
+  void proceed(bool ok) override;
 };
 
 class Chain {
@@ -175,10 +216,10 @@ class Chain {
   // `to_plugin` is -1 for a bare echo.
   Chain(const std::string& socket, int to_plugin, int from_plugin, std::unique_ptr<ChainLog> log, LogMode mode)
       : to_plugin_(to_plugin), from_plugin_(from_plugin), log_(std::move(log)), mode_(mode) {
-    grpc::EnableDefaultHealthCheckService(true);
     grpc::ServerBuilder builder;
     builder.AddListeningPort("unix:" + socket, grpc::InsecureServerCredentials());
     builder.RegisterService(&service_);
+    builder.RegisterService(&health_);
     queue_ = builder.AddCompletionQueue();
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) give_up("bench_chain: cannot listen on " + socket);
@@ -187,22 +228,14 @@ class Chain {
 
   void serve() {
     for (int i = 0; i < kCallsWaiting; ++i) wait_for_call();
+    new HealthCall(health_, *queue_);
     void* tag = nullptr;
     bool ok = false;
-    while (queue_->Next(&tag, &ok)) {
-      auto* call = static_cast<Call*>(tag);
-      if (!ok || call->answered) {
-        delete call;
-        continue;
-      }
-      wait_for_call();
-      accept(call);
-    }
+    while (queue_->Next(&tag, &ok)) static_cast<Tag*>(tag)->proceed(ok);
   }
 
- private:
   void wait_for_call() {
-    auto* call = new Call;
+    auto* call = new Call(*this);
     service_.RequestInvokePlugin(&call->context, &call->request, &call->writer, queue_.get(), queue_.get(), call);
   }
 
@@ -230,6 +263,7 @@ class Chain {
     write_all(to_plugin_, bytes.data(), bytes.size());
   }
 
+ private:
   void read_results() {
     FrameReader reader;
     const auto on_frame = [this](const v1::Frame& frame) {
@@ -267,12 +301,22 @@ class Chain {
   std::unique_ptr<ChainLog> log_;
   LogMode mode_;
   v1::PluginService::AsyncService service_;
+  HealthCall::Service health_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;
   std::mutex mutex_;
   std::unordered_map<std::uint64_t, Call*> calls_;
   std::uint64_t last_id_ = 0;
 };
+
+void Call::proceed(bool ok) {
+  if (!ok || answered) {
+    delete this;
+    return;
+  }
+  chain.wait_for_call();
+  chain.accept(this);
+}
 
 int run(int argc, char** argv) {
   if (argc == 3 && std::strcmp(argv[2], "echo") == 0) {

@@ -92,6 +92,8 @@ class Daemon {
   std::unique_ptr<GrpcPluginService> plugin_service_;
   std::unique_ptr<GrpcEventService> event_service_;
   std::unique_ptr<GrpcSystemService> system_service_;
+  std::unique_ptr<GrpcHealthService> health_service_;
+  GrpcReflectionService reflection_service_;
   std::unique_ptr<GrpcServer> server_;
   std::unique_ptr<ControlSocket> control_socket_;
   std::thread stopper_;
@@ -162,12 +164,15 @@ void Daemon::make_edges() {
   event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
+  health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
   const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
                                     std::function<void()> then) {
     kernel_->record_denial(actor, action, why, std::move(then));
   };
-  server_ =
-      std::make_unique<GrpcServer>(io_, peers_, *plugin_service_, *event_service_, *system_service_, record_denial);
+  server_ = std::make_unique<GrpcServer>(
+      io_, peers_,
+      GrpcServices{*plugin_service_, *event_service_, *system_service_, *health_service_, reflection_service_},
+      record_denial);
 }
 
 Result<void> Daemon::open() {
@@ -194,22 +199,20 @@ Result<void> Daemon::open() {
 }
 
 void Daemon::on_state_change(const v1::Event& event) {
-  if (event.plugin_name().empty() || !server_) return;
+  if (event.plugin_name().empty() || !health_service_) return;
   switch (event.payload_case()) {
     case v1::Event::kPluginStarted:
-      server_->set_plugin_serving(event.plugin_name(), true);
-      break;
     case v1::Event::kPluginLoaded:
     case v1::Event::kPluginStopping:
     case v1::Event::kPluginStopped:
     case v1::Event::kPluginUnloaded:
     case v1::Event::kPluginFailed:
     case v1::Event::kInstanceCrashed:
-      server_->set_plugin_serving(event.plugin_name(), false);
       break;
     default:
       return;
   }
+  health_service_->plugin_changed(event.plugin_name());
   spdlog::info("{}: {}", event.plugin_name(), event.type());
 }
 
@@ -274,7 +277,7 @@ void Daemon::shut_down(const std::string& reason) {
   stopping_ = true;
   spdlog::info("stopping: {}", reason);
   notify_.stopping();
-  server_->set_serving(false);
+  health_service_->set_serving(false);
   control_socket_->stop();
   kernel_->shut_down(reason, limits::kShutdownDrainMs, [this] { stop_edges(); });
 }
@@ -310,7 +313,7 @@ Result<void> Daemon::run() {
   launcher_->start();
   control_socket_->start();
   kernel_->run();
-  server_->set_serving(true);
+  health_service_->set_serving(true);
   feed_watchdog();
   notify_.ready();
   spdlog::info("liongated {} serves on {} ({}, {})", LIONGATE_VERSION, foundation_.config.socket,

@@ -9,11 +9,14 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
+#include "daemon/log_repair.h"
+#include "kernel/base/failpoint.h"
 
 namespace {
 
@@ -26,10 +29,12 @@ struct Words {
   std::string socket;
   std::string environment;
   std::string verify_folder;
+  std::string repair_folder;
   std::string output = "table";
   bool print_config = false;
   bool check_config = false;
   bool check_host = false;
+  bool list_failpoints = false;
 };
 
 int fail(const Error& error) {
@@ -69,13 +74,21 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
 
 constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
 
+// The folder may be the daemon's state folder or the log folder itself.
+std::string log_folder_in(const std::string& folder) {
+  return ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
+}
+
+int repair_log(const std::string& folder, bool json) {
+  const auto repaired = daemon::repair_log(log_folder_in(folder), json);
+  return repaired ? 0 : fail(repaired.error());
+}
+
 int verify_log(const std::string& folder, bool json) {
-  // The folder may be the daemon's state folder or the log folder itself.
-  const auto at = ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
   const bool watched = ::isatty(STDERR_FILENO) == 1;
   const auto begin = std::chrono::steady_clock::now();
   bool shown = false;
-  const auto verification = event_log::verify(at, [&](std::uint64_t done, std::uint64_t total) {
+  const auto verification = event_log::verify(log_folder_in(folder), [&](std::uint64_t done, std::uint64_t total) {
     if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
     std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
     shown = true;
@@ -98,6 +111,18 @@ int verify_log(const std::string& folder, bool json) {
         static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
   }
   return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+// A daemon that serves somebody must not be made to die by what stands in its environment.
+Result<void> arm_failpoint(config::Environment environment) {
+  const char* const text = std::getenv("LIONGATE_FAILPOINT");
+  if (text == nullptr) return {};
+  if (environment != config::Environment::kDevelopment && environment != config::Environment::kTesting) {
+    return make_error(Reason::kInvalidConfig,
+                      "LIONGATE_FAILPOINT is set in environment " + std::string(config::name_of(environment)))
+        .with_hint("unset it; failpoints are for --environment development and testing");
+  }
+  return failpoint::arm(text);
 }
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
@@ -139,8 +164,12 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
   app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  app.add_option("--repair-log", words.repair_folder,
+                 "keep a damaged log up to the damage, move the rest aside, and end")
+      ->type_name("DIR");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
-  app.add_option("-o,--output", words.output, "table or json, for the two above")
+  app.add_flag("--list-failpoints", words.list_failpoints, "for tests: the names LIONGATE_FAILPOINT knows, and end");
+  app.add_option("-o,--output", words.output, "table or json, for the three above")
       ->check(CLI::IsMember({"table", "json"}));
   app.set_version_flag("--version", std::string("liongated ") + LIONGATE_VERSION);
   app.footer(
@@ -168,6 +197,11 @@ int main(int argc, char** argv) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
   if (!words.verify_folder.empty()) return verify_log(words.verify_folder, json);
+  if (!words.repair_folder.empty()) return repair_log(words.repair_folder, json);
+  if (words.list_failpoints) {
+    for (const failpoint::Name& name : failpoint::kNames) std::puts(std::string(name.text).c_str());
+    return 0;
+  }
   std::string config_path;
   auto config = configure(words, config_path);
   if (!config) return fail(config.error());
@@ -180,6 +214,7 @@ int main(int argc, char** argv) {
     std::printf("%s: valid\n", config_path.c_str());
     return 0;
   }
+  if (const auto armed = arm_failpoint(config->environment); !armed) return fail(armed.error());
   auto foundation = daemon::lay_foundation(std::move(*config), config_path);
   if (!foundation) return fail(foundation.error());
   const Result<void> served = daemon::run_daemon(std::move(*foundation));

@@ -1,17 +1,24 @@
 #include "daemon/privileges.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <grp.h>
 #include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
-#include <filesystem>
+#include <memory>
+
+#include "kernel/base/unique_fd.h"
 
 namespace liongate::daemon {
 namespace {
+
+constexpr int kStateDepthMax = 8;
 
 Result<void> drop_capabilities() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
@@ -25,21 +32,57 @@ Result<void> drop_capabilities() {
   return {};
 }
 
-Result<void> hand_over(const std::string& path, const struct passwd& user) {
-  if (::lchown(path.c_str(), user.pw_uid, user.pw_gid) != 0 && errno != ENOENT) {
+// Hands over one open file, unless it has another name elsewhere: a daemon that was taken over must not get /etc/shadow
+// by a link that it left in its own folder for the next start as root.
+Result<void> hand_over(int fd, const std::string& path, const struct passwd& user) {
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return make_errno_error(Reason::kInternal, "stat " + path, errno);
+  if (info.st_uid == user.pw_uid) return {};
+  if (!S_ISDIR(info.st_mode) && info.st_nlink != 1) {
+    return make_error(Reason::kInternal, path + " is a hard link: it is not handed over to " + user.pw_name)
+        .with_hint("move it out of the state folder");
+  }
+  if (::fchownat(fd, "", user.pw_uid, user.pw_gid, AT_EMPTY_PATH) != 0) {
     return make_errno_error(Reason::kInternal, "chown " + path, errno);
   }
   return {};
 }
 
-Result<void> become(const struct passwd& user, const std::string& state_dir, const std::string& socket) {
-  LG_TRY(hand_over(state_dir, user));
-  LG_TRY(hand_over(socket, user));
-  for (const std::string& folder : {state_dir, state_dir + "/log"}) {
-    std::error_code error;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, error)) {
-      LG_TRY(hand_over(entry.path().string(), user));
+// Hands over a folder and what is in it: files that an earlier daemon, or root by hand, wrote there. Every step is
+// taken from an open folder and follows no symbolic link, whoever may be changing names meanwhile.
+Result<void> hand_over_folder(UniqueFd folder, const std::string& path, const struct passwd& user, int depth) {
+  LG_TRY(hand_over(folder.get(), path, user));
+  const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(folder.get()), &::closedir);
+  if (!entries) return make_errno_error(Reason::kInternal, "list " + path, errno);
+  const int folder_fd = folder.release();  // the DIR closes it
+  while (const dirent* entry = ::readdir(entries.get())) {
+    const std::string name = entry->d_name;
+    if (name == "." || name == "..") continue;
+    UniqueFd file(::openat(folder_fd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info {};
+    if (!file || ::fstat(file.get(), &info) != 0) {
+      return make_errno_error(Reason::kInternal, "open " + path + "/" + name, errno);
     }
+    if (S_ISLNK(info.st_mode)) continue;
+    if (!S_ISDIR(info.st_mode)) {
+      LG_TRY(hand_over(file.get(), path + "/" + name, user));
+    } else if (depth == 0) {
+      return make_error(Reason::kInternal, "the state folder is nested too deeply at " + path + "/" + name);
+    } else {
+      UniqueFd inner(::openat(folder_fd, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+      if (!inner) return make_errno_error(Reason::kInternal, "open " + path + "/" + name, errno);
+      LG_TRY(hand_over_folder(std::move(inner), path + "/" + name, user, depth - 1));
+    }
+  }
+  return {};
+}
+
+Result<void> become(const struct passwd& user, const std::string& state_dir, const std::string& socket) {
+  UniqueFd state(::open(state_dir.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  if (!state) return make_errno_error(Reason::kInternal, "open " + state_dir, errno);
+  LG_TRY(hand_over_folder(std::move(state), state_dir, user, kStateDepthMax));
+  if (::lchown(socket.c_str(), user.pw_uid, user.pw_gid) != 0) {
+    return make_errno_error(Reason::kInternal, "chown " + socket, errno);
   }
   if (::setgroups(0, nullptr) != 0 || ::setresgid(user.pw_gid, user.pw_gid, user.pw_gid) != 0 ||
       ::setresuid(user.pw_uid, user.pw_uid, user.pw_uid) != 0) {

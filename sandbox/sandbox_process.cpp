@@ -24,14 +24,14 @@ constexpr std::uint64_t kNamespaces = static_cast<std::uint64_t>(CLONE_NEWUSER) 
 std::string explain_clone(int sys_errno) {
   switch (sys_errno) {
     case EPERM:
-      return "user namespaces are not permitted to this user";
+      return "(user namespaces are not permitted to this user)";
     case ENOSPC:
-      return "user.max_user_namespaces is reached or 0";
+      return "(user.max_user_namespaces is reached or 0)";
     case EINVAL:
     case ENOSYS:
-      return "the kernel lacks clone3 or a namespace";
+      return "(the kernel lacks clone3 or a namespace)";
     default:
-      return "clone3";
+      return "(clone3)";
   }
 }
 

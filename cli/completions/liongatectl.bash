@@ -11,7 +11,7 @@ _liongatectl() {
   local -a where=()
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
-    replay-log verify-log get-status check-host doctor reload-config shutdown validate-manifest version'
+    replay-log verify-log repair-log get-status check-host doctor reload-config shutdown validate-manifest version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -83,7 +83,7 @@ _liongatectl() {
       ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
-    verify-log) flags+=' --state-dir' ;;
+    verify-log | repair-log) flags+=' --state-dir' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;
   esac

@@ -9,10 +9,26 @@
 
 namespace liongate {
 
+namespace {
+
+using UuidBytes = std::array<unsigned char, 16>;
+
+// Every call needs two ids: the system is asked for many at once. Each thread has its own, and none is given twice.
+UuidBytes random_bytes() {
+  // getrandom(2) gives up to 256 bytes whole, without interruption.
+  thread_local std::array<UuidBytes, 256 / sizeof(UuidBytes)> pool;
+  thread_local std::size_t left = 0;
+  if (left == 0) {
+    LG_ASSERT(::getrandom(pool.data(), sizeof pool, 0) == static_cast<ssize_t>(sizeof pool));
+    left = pool.size();
+  }
+  return pool[--left];
+}
+
+}  // namespace
+
 std::string new_uuid() {
-  std::array<unsigned char, 16> bytes{};
-  // One call returns at most 256 bytes without interruption (getrandom(2)), so 16 always come whole.
-  LG_ASSERT(::getrandom(bytes.data(), bytes.size(), 0) == static_cast<ssize_t>(bytes.size()));
+  UuidBytes bytes = random_bytes();
   bytes[6] = static_cast<unsigned char>((bytes[6] & 0x0F) | 0x40);
   bytes[8] = static_cast<unsigned char>((bytes[8] & 0x3F) | 0x80);
   constexpr std::string_view kHex = "0123456789abcdef";

@@ -18,6 +18,8 @@ inline constexpr std::uint32_t kProtocolVersionMax = 1;
 inline constexpr std::size_t kFrameWriteBacklogBytesMax = 64U * 1024 * 1024;  // frames queued to one plugin's pipe
 inline constexpr int kFrameMidwayTimeoutMs = 10'000;  // a frame begun must be whole within this time
 
+inline constexpr std::size_t kChatterBytesPerWindowMax = 512 * 1024;  // frames that end no call, in 100 ms
+
 // --- calls ---
 inline constexpr std::size_t kInputBytesMax = 16U * 1024 * 1024;
 inline constexpr std::size_t kOutputBytesMax = 16U * 1024 * 1024;
@@ -31,13 +33,17 @@ inline constexpr int kReadyNamesMax = 256;                // operations, and cap
 inline constexpr std::size_t kReadyBytesMax = 64 * 1024;  // all names in Ready together
 inline constexpr int kInvokeTimeoutMsDefault = 30'000;
 inline constexpr int kInvokeTimeoutMsMax = 24 * 60 * 60 * 1000;
-inline constexpr int kCancelGraceMs = 1'000;  // between a cancel frame and the kill of the plugin
+inline constexpr int kRefusalsRecordedPerSecondMax = 100;  // refused calls in the log; more are counted
+inline constexpr int kCancelGraceMs = 1'000;               // between a cancel frame and the kill of the plugin
 
 // --- lifecycle ---
 inline constexpr std::size_t kPluginsMax = 4096;
 inline constexpr int kReadyTimeoutMs = 10'000;  // from launch to the Ready frame
 inline constexpr int kStopGraceMs = 5'000;      // between the Shutdown frame and the kill
 inline constexpr int kLaunchTimeoutMs = 5'000;  // the launcher's own steps
+
+inline constexpr std::size_t kPingsMax = 64;  // health checks of one plugin that wait for its Pong
+inline constexpr std::size_t kPongDetailBytesMax = 1024;
 
 // --- supervision ---
 inline constexpr int kRestartBackoffMsMin = 100;
@@ -82,6 +88,8 @@ inline constexpr int kVerificationsMax = 4;                    // running and wa
 inline constexpr std::size_t kConnectionsMax = 1024;
 inline constexpr int kGrpcMessageBytesMax = 17 * 1024 * 1024;
 inline constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path less its terminator
+inline constexpr std::size_t kHealthWatchersMax = 64;
+inline constexpr std::size_t kHealthChangesQueuedMax = 256;  // to one watcher that does not read
 inline constexpr int kShutdownDrainMs = 5'000;
 
 // --- launcher ---

@@ -79,8 +79,8 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
   return Push::kTaken;
 }
 
-AppendQueue::Taken AppendQueue::take(std::optional<std::chrono::steady_clock::time_point> due) {
-  using SteadyClock = std::chrono::steady_clock;
+AppendQueue::Taken AppendQueue::take(std::optional<runtime::SteadyClock::time_point> due) {
+  using runtime::SteadyClock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
   auto deadline = SteadyClock::now() + kDoze;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::event_log {
 namespace {
 
@@ -44,7 +46,7 @@ Result<void> CommitWriter::close() {
 void CommitWriter::run() {
   for (;;) {
     AppendQueue::Taken taken = queue_.take(sync_due_);
-    const bool due = sync_due_ && std::chrono::steady_clock::now() >= *sync_due_;
+    const bool due = sync_due_ && runtime::SteadyClock::now() >= *sync_due_;
     taken.sync = sync_wanted_.exchange(false) || taken.sync || due;
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
@@ -63,7 +65,7 @@ Result<void> CommitWriter::commit(AppendQueue::Taken& taken) {
     LG_TRY(sync());
     notify_listeners();
   } else if (!sync_due_) {
-    sync_due_ = std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLogSyncDelayMs);
+    sync_due_ = runtime::SteadyClock::now() + std::chrono::milliseconds(limits::kLogSyncDelayMs);
   }
   return {};
 }
@@ -134,6 +136,7 @@ Result<void> CommitWriter::sync() {
   }
   durable_wake_.notify_all();
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  failpoint::reach(failpoint::Point::kLogAcknowledged);
   return {};
 }
 
@@ -160,14 +163,14 @@ void CommitWriter::notify_listeners() {
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
 }
 
-// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop.
+// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop. But
+// none behind it may go before it, now or by a crash that keeps only some of the removals: a hole is damage.
 void CommitWriter::retire() {
-  if (options_.retention_bytes_max == 0) return;
-  bool removed = false;
+  if (options_.retention_bytes_max == 0 || retention_failed_) return;
   while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
-    removed = storage_->remove(*name).has_value() || removed;
+    retention_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
+    if (retention_failed_) return;
   }
-  if (removed) (void)storage_->sync_dir();
 }
 
 void CommitWriter::report_read_only() {

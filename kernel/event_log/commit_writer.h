@@ -9,14 +9,13 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
 #include "kernel/event_log/footer_maker.h"
 #include "kernel/event_log/prewriter.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/segment_writer.h"
 
 namespace liongate::event_log {
@@ -82,16 +81,17 @@ class CommitWriter {
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+  bool retention_failed_ = false;  // in this life; the next one tries again
 
-  std::optional<std::chrono::steady_clock::time_point> sync_due_;  // something was written that nobody waits for
+  std::optional<runtime::SteadyClock::time_point> sync_due_;  // something was written that nobody waits for
   std::atomic<bool> sync_wanted_{false};
-  std::mutex durable_mutex_;  // for durable_wake_ alone
-  std::condition_variable durable_wake_;
+  runtime::Mutex durable_mutex_;  // for durable_wake_ alone
+  runtime::Condition durable_wake_;
 
-  std::mutex listeners_mutex_;
+  runtime::Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
   std::uint64_t next_token_ = 1;
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 }  // namespace liongate::event_log

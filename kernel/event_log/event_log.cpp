@@ -10,6 +10,7 @@
 #include "kernel/event_log/query.h"
 #include "kernel/event_log/reader.h"
 #include "kernel/event_log/recovery.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 namespace {
@@ -113,7 +114,7 @@ Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handl
   LG_ASSIGN(FolderLock lock, FolderLock::take(options.folder));
   LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(options.folder));
   LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
   ++recovered.end.epoch;
   auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
                                      std::move(recovered));
@@ -123,7 +124,7 @@ Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handl
 Result<std::unique_ptr<EventLog>> EventLog::open_on(std::shared_ptr<Storage> storage, Options options,
                                                     Handlers handlers, const Clock& clock) {
   LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
   ++recovered.end.epoch;
   auto impl = std::make_unique<Impl>(std::nullopt, std::move(storage), options, std::move(handlers), clock,
                                      std::move(recovered));

@@ -6,15 +6,13 @@
 // Errors: none. A segment that cannot be read or followed gets no footer, which costs queries time and nothing else.
 #pragma once
 
-#include <condition_variable>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "kernel/event_log/footer.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/storage.h"
 
 namespace liongate::event_log {
@@ -42,14 +40,14 @@ class FooterMaker {
   const std::uint64_t block_bytes_;
   std::uint64_t told_ = 0;  // writer thread: the last end the helper was woken for
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::condition_variable done_;
+  runtime::Mutex mutex_;
+  runtime::Condition wake_;
+  runtime::Condition done_;
   std::unique_ptr<Segment> segment_;
   std::uint64_t wanted_end_ = 0;
   std::uint64_t reached_end_ = 0;
   bool stop_ = false;
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 // Of a segment that is to be `segment_bytes` long: its footer's block size.

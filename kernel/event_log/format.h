@@ -66,7 +66,7 @@ struct Commit {
   Hash hash{};
 };
 
-enum class SealReason : std::uint32_t { kRotated = 1, kClosed = 2, kRecovered = 3 };
+enum class SealReason : std::uint32_t { kRotated = 1, kClosed = 2, kRecovered = 3, kRepaired = 4 };
 
 // The end of a segment: nothing follows. What is in front of it was on disk before it was written.
 struct Seal {

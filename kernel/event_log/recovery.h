@@ -42,6 +42,9 @@ struct Survey {
 // Reads headers and seals of all segments but the last, and the whole of the last.
 Result<Survey> survey(Storage& storage, Access access);
 
+// Checks that `segment` continues a log that ends at `end`; the first segment there is begins wherever it begins.
+Result<void> check_joint(const OpenedSegment& segment, const LogEnd& end, bool first);
+
 struct Recovered {
   Recovery report;
   LogEnd end;
@@ -58,6 +61,9 @@ struct SealPlace {
   std::int64_t time_ns = 0;
 };
 Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal, std::span<const std::byte> footer);
+
+// What to do about damage in the log at `location`, as a hint: the exact command. An operator names the state folder.
+std::string damage_remedy(const std::string& location);
 
 // The Error of a daemon that must not start over `damage`.
 Error corrupt_error(const Damage& damage);

@@ -118,6 +118,7 @@ Scanner::Walk Scanner::take_commit(const RecordView& record) {
   }
   if (walk == Walk::kDone || !commit) return Walk::kDone;
   accept_link(record, commit->last_seq, commit->hash);
+  scan_.durable_offset = commit->durable_offset;
   return Walk::kGoOn;
 }
 
@@ -129,6 +130,7 @@ Scanner::Walk Scanner::take_seal(const RecordView& record) {
     (void)report(DamageKind::kSequenceGap, record.offset, "the seal does not describe its segment");
   }
   if (seal) accept_link(record, seal->last_seq, seal->hash);
+  scan_.durable_offset = record.offset;
   scan_.sealed = true;
   return Walk::kDone;
 }
@@ -177,7 +179,9 @@ Result<Scanner::Walk> Scanner::judge_unreadable(std::uint64_t offset) {
 
 // Everything behind the last whole link must be zero; what is not is the tail.
 Result<void> Scanner::measure_tail() {
-  std::vector<std::byte> chunk(256 * 1024);
+  constexpr std::uint64_t kChunkBytes = 256 * 1024;
+  const std::uint64_t behind = end_ > scan_.end_offset ? end_ - scan_.end_offset : 0;
+  std::vector<std::byte> chunk(static_cast<std::size_t>(std::min(kChunkBytes, behind)));
   scan_.tail_bytes = 0;
   for (std::uint64_t at = scan_.end_offset; at < end_;) {
     const auto wanted = std::min<std::uint64_t>(chunk.size(), end_ - at);

@@ -31,7 +31,9 @@ struct SegmentScan {
   EventSeq last_seq = 0;     // of the last whole batch; one less than the segment's first where there is none
   std::int64_t last_time_ns = 0;
   std::uint64_t end_offset = kSegmentHeaderBytes;  // of the last whole link
-  Hash hash{};                                     // of the last whole link
+  // Everything before it was on disk when the last whole link was written.
+  std::uint64_t durable_offset = kSegmentHeaderBytes;
+  Hash hash{};  // of the last whole link
   bool sealed = false;
   std::vector<Damage> damages;    // corruption only
   std::uint64_t tail_offset = 0;  // the first byte behind end_offset that is not zero, where tail_bytes > 0

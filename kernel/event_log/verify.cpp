@@ -1,5 +1,6 @@
 #include "kernel/event_log/verify.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kernel/event_log/folder_lock.h"
@@ -48,9 +49,13 @@ void Verifier::report(DamageKind kind, const std::string& segment, std::uint64_t
 }
 
 void Verifier::check_joint(const OpenedSegment& segment, const std::string& name) {
-  if (result_.segments == 1) {
+  if (result_.first_seq == 0) {  // the first that could be read
     result_.first_seq = segment.header.first_seq;
     result_.last_seq = segment.header.first_seq - 1;
+    return;
+  }
+  if (!chained_) {  // nobody knows where the segment before ended: that it cannot be read is said already
+    result_.last_seq = std::max(result_.last_seq, segment.header.first_seq - 1);
     return;
   }
   if (segment.header.node != node_) report(DamageKind::kBadHeader, name, 0, "it belongs to another node");
@@ -81,7 +86,10 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   auto segment = open_segment(storage_, name, Access::kRead);
   if (!segment) {
     Error& error = segment.error();
-    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) return {};  // retention took it meanwhile
+    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it and what was before it
+      chained_ = false;
+      return {};
+    }
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
     ++result_.segments;
     chained_ = false;
@@ -108,8 +116,9 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   result_.last_seq = scan.last_seq;
   node_ = segment->header.node;
   hash_ = scan.hash;
-  chained_ = true;
-  check_tail(scan, name);
+  // An inner segment that cannot be read to its seal was reported where that begins; what its seal said nobody knows.
+  chained_ = scan.sealed || place == Place::kLast;
+  if (chained_) check_tail(scan, name);
   return {};
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::orchestrator {
 
 Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use) {
@@ -17,6 +19,7 @@ Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, ev
 
 Result<EventSeq> Journal::record_state(v1::Event& event) {
   LG_ASSIGN(const EventSeq seq, record(event, event_log::SyncClass::kNow, event_log::RecordUse::kTerminal));
+  failpoint::reach(failpoint::Point::kStateRecorded);
   if (on_state_change_) on_state_change_(event);
   return seq;
 }

@@ -28,7 +28,8 @@ void Loader::load(LoadRequest request, Done done) {
   load->done = std::move(done);
   loads_.insert(load);
   if (context_.journal.read_only()) {
-    fail(load, make_error(Reason::kLogReadOnly, "the event log takes no new work: the disk is full"));
+    fail(load, make_error(Reason::kLogReadOnly, "the event log takes no new work: the disk is full")
+                   .with_hint("free space on the file system of the event log; it goes on by itself"));
     return;
   }
   context_.inspector.inspect(load->request.source, [this, load](Result<v1::PluginLoaded> inspected) {

@@ -234,6 +234,10 @@ void Orchestrator::check_health(const std::string& plugin, std::function<void(Re
       done(not_found(id));
       return;
     }
+    if (!pong && pong.error().reason == Reason::kQueueFull) {  // the question was refused: that says nothing of it
+      done(std::move(pong).error());
+      return;
+    }
     PluginHealth health;
     health.plugin = view(*present);
     health.healthy = pong.has_value() && pong->healthy() && present->record().state == State::kRunning;

@@ -11,13 +11,13 @@
 namespace liongate::supervision {
 
 ProcessMeter::ProcessMeter(pid_t pid) : pid_(pid) {
+  if (::clock_getcpuclockid(pid, &cpu_clock_) != 0) pid_ = 0;
   if (auto fd = sys::open("/proc/" + std::to_string(pid) + "/statm", O_RDONLY)) statm_ = std::move(*fd);
 }
 
 std::uint64_t ProcessMeter::cpu_time_us() const {
-  clockid_t clock = 0;
   struct timespec time {};
-  if (pid_ <= 0 || ::clock_getcpuclockid(pid_, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
+  if (pid_ <= 0 || ::clock_gettime(cpu_clock_, &time) != 0) return 0;
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_nsec) / 1000;
 }
 

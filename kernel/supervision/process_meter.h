@@ -5,6 +5,7 @@
 #pragma once
 
 #include <sys/types.h>
+#include <time.h>
 
 #include <cstdint>
 
@@ -28,6 +29,7 @@ class ProcessMeter {
   static constexpr int kSampleAgeMs = 50;
 
   pid_t pid_ = 0;
+  clockid_t cpu_clock_ = 0;
   UniqueFd statm_;
   std::uint64_t resident_bytes_ = 0;
   MonotonicTime sampled_{};

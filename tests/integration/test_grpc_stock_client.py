@@ -17,7 +17,7 @@ from harness.waiting import eventually
 
 SERVICES = {"liongate.v1.PluginService", "liongate.v1.EventService", "liongate.v1.SystemService",
             "grpc.health.v1.Health", "grpc.reflection.v1alpha.ServerReflection"}
-SERVING, NOT_SERVING = 1, 2
+SERVING, NOT_SERVING, SERVICE_UNKNOWN = 1, 2, 3
 
 
 def test_a_stock_client_lists_the_services_and_invokes_hello(daemon: Daemon) -> None:
@@ -44,8 +44,14 @@ def health(daemon: Daemon, service: str) -> int:
         return int(check(service, timeout=10))
 
 
-@pytest.mark.parametrize("service", ["", "liongate.v1.PluginService", "liongate.v1.EventService",
-                                     "liongate.v1.SystemService"])
+def watch(channel: grpc.Channel, service: str) -> grpc.Call:
+    """The stream of a service's states, as numbers."""
+    return channel.unary_stream("/grpc.health.v1.Health/Watch",
+                                request_serializer=lambda name: b"\x0a" + bytes([len(name)]) + name.encode(),
+                                response_deserializer=lambda data: data[1] if data else 0)(service, timeout=30)
+
+
+@pytest.mark.parametrize("service", ["", *sorted(SERVICES)])
 def test_the_daemon_and_each_service_are_serving(daemon: Daemon, service: str) -> None:
     assert health(daemon, service) == SERVING
 
@@ -71,6 +77,53 @@ def test_the_health_of_what_was_never_loaded_is_not_found(daemon: Daemon) -> Non
     with pytest.raises(grpc.RpcError) as refused:
         health(daemon, "plugin/nobody")
     assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_the_health_of_an_unloaded_plugin_is_not_found(daemon: Daemon) -> None:
+    daemon.load("hello")
+    daemon.client.plugins.UnloadPlugin(plugin="hello")
+    with pytest.raises(grpc.RpcError) as refused:
+        health(daemon, "plugin/hello")
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+def test_a_plugin_that_was_stopped_is_known_after_a_restart(daemon: Daemon) -> None:
+    daemon.load("hello")
+    daemon.client.plugins.StopPlugin(plugin="hello")
+    daemon.restart()
+    assert health(daemon, "plugin/hello") == NOT_SERVING
+
+
+def test_a_watcher_is_told_of_each_change(daemon: Daemon) -> None:
+    with wire.channel_to(daemon.socket) as channel:
+        states = watch(channel, "plugin/hello")
+        assert next(states) == SERVICE_UNKNOWN
+        daemon.load("hello")
+        while next(states) != SERVING:  # it may be seen loaded before it serves
+            pass
+        daemon.client.plugins.StopPlugin(plugin="hello")
+        assert next(states) == NOT_SERVING
+        states.cancel()
+
+
+def test_watchers_beyond_the_bound_are_refused(daemon: Daemon) -> None:
+    watchers_max = 64  # limits::kHealthWatchersMax
+    with wire.channel_to(daemon.socket) as channel:
+        watchers = [watch(channel, "") for _ in range(watchers_max)]
+        assert [next(states) for states in watchers] == [SERVING] * watchers_max
+        with pytest.raises(grpc.RpcError) as refused:
+            next(watch(channel, ""))
+        assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        for states in watchers:
+            states.cancel()
+        eventually(lambda: _can_watch(channel), "the places are free again")
+
+
+def _can_watch(channel: grpc.Channel) -> bool:
+    try:
+        return next(watch(channel, "")) == SERVING
+    except grpc.RpcError:
+        return False
 
 
 def test_a_method_that_does_not_exist_is_unimplemented(daemon: Daemon) -> None:

@@ -61,7 +61,9 @@ class Notifications:
 class Daemon:
     """Ready when `start` returns: it waits for READY=1, never for some time to pass."""
 
-    def __init__(self, environment: str = "development", config: str = "", env: dict[str, str] | None = None) -> None:
+    def __init__(self, environment: str = "development", config: str = "", env: dict[str, str] | None = None,
+                 prefix: Iterable[str] = ()) -> None:
+        """`prefix` is a program that executes the daemon in its own place: it keeps the pid that was started."""
         self.folder = paths.SPACE / f"d{next(_numbers)}"
         self.folder.mkdir(mode=0o711)
         self.state_dir = self.folder / "state"
@@ -69,6 +71,7 @@ class Daemon:
         self.config = self.folder / "liongated.yaml"
         self.log_path = self.folder / "daemon.log"
         self.environment = environment
+        self.prefix = list(prefix)
         self.env = env or {}
         self.damaged = False  # a test that breaks the log on purpose says so here
         # Always a file of its own: the machine's configuration has no say here.
@@ -83,8 +86,8 @@ class Daemon:
     # --- its life ---
 
     def words(self) -> list[str]:
-        return [str(paths.LIONGATED), "--config", str(self.config), "--state-dir", str(self.state_dir), "--socket",
-                str(self.socket), "--environment", self.environment]
+        return [*self.prefix, str(paths.LIONGATED), "--config", str(self.config), "--state-dir", str(self.state_dir),
+                "--socket", str(self.socket), "--environment", self.environment]
 
     def start(self) -> Daemon:
         assert self.process is None, "it runs already"

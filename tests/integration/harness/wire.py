@@ -26,7 +26,9 @@ def _compile() -> dict[str, ModuleType]:
     protos = paths.ROOT / "proto"
     generated = paths.SPACE / "wire"
     generated.mkdir()
-    files = sorted(path.relative_to(protos) for path in protos.glob("**/*.proto"))
+    # proto/grpc would hide the grpc package itself; its few messages are written by hand where a test needs them.
+    files = sorted(path.relative_to(protos) for path in protos.glob("**/*.proto")
+                   if path.relative_to(protos).parts[0] != "grpc")
     subprocess.run(["protoc", f"--proto_path={protos}", f"--python_out={generated}", *map(str, files)], check=True,
                    timeout=60)
     sys.path.insert(0, str(generated))

@@ -1,0 +1,129 @@
+"""Hosts of other kinds: one that refuses a namespace, one that has a user for the service. Each is this machine with
+one thing changed, inside namespaces of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from harness import paths, wire
+from harness.daemon import Daemon, DidNotStart
+
+NAMESPACES = ["user", "mnt", "pid", "net", "ipc", "uts", "cgroup"]
+SERVICE_USER, SERVICE_UID = "liongate", 987
+
+
+def can_run(*words: str) -> bool:
+    return subprocess.run(words, check=False, capture_output=True, timeout=30).returncode == 0
+
+
+# --- a host that refuses ---
+
+@pytest.fixture(params=NAMESPACES)
+def host_without(request: pytest.FixtureRequest, make_daemon: Callable[..., Daemon]) -> Daemon:
+    """A daemon on a host that has no such namespace to give."""
+    refuse = f"echo 0 > /proc/sys/user/max_{request.param}_namespaces"
+    if not can_run("unshare", "-Urm", "sh", "-c", refuse):
+        pytest.skip("this user may not make a user namespace and set its limits")
+    return make_daemon(prefix=["unshare", "-Urm", "sh", "-c", f'{refuse} && exec "$@"', "sh"]).start()
+
+
+def test_a_host_without_a_namespace_refuses_the_load_and_says_which_step(host_without: Daemon) -> None:
+    with wire.refused("SANDBOX_UNAVAILABLE") as refusals:
+        host_without.load("hello")
+    assert refusals[0].metadata["step"] and refusals[0].metadata["step"] in refusals[0].message
+    assert not host_without.client.plugins.ListPlugins().plugins
+    failed = host_without.events(types=["PluginLoadFailed"])
+    assert [event.plugin_load_failed.reason for event in failed] == ["SANDBOX_UNAVAILABLE"]
+
+
+def test_check_host_names_what_such_a_host_lacks(host_without: Daemon) -> None:
+    report = host_without.client.system.CheckHost()
+    assert not report.can_confine
+    lacking = [mechanism for mechanism in report.mechanisms if mechanism.mandatory and mechanism.state == "missing"]
+    assert lacking and all(mechanism.reason for mechanism in lacking)
+
+
+def test_the_command_line_says_so_with_exit_code_9(host_without: Daemon) -> None:
+    error = host_without.ctl.refused("load-plugin", "--manifest", paths.PLUGINS / "hello/manifest.toml")
+    assert (error.exit_code, error.reason) == (9, "SANDBOX_UNAVAILABLE")
+    assert "check-host" in error.hint
+
+
+# --- a host with the service's own user ---
+
+@pytest.fixture
+def service_host(tmp_path: Path, make_daemon: Callable[..., Daemon]) -> Daemon:
+    for name, line in (("passwd", f"{SERVICE_USER}:x:{SERVICE_UID}:{SERVICE_UID}::/nonexistent:/usr/sbin/nologin\n"),
+                       ("group", f"{SERVICE_USER}:x:{SERVICE_UID}:\n")):
+        shutil.copyfile(f"/etc/{name}", tmp_path / name)
+        with (tmp_path / name).open("a", encoding="utf-8") as file:
+            file.write(line)
+    tmp_path.chmod(0o755)
+    # Private to the daemon's mount namespace: the machine's own files stay as they are.
+    mounts = " && ".join(f"mount --bind {tmp_path}/{name} /etc/{name}" for name in ("passwd", "group"))
+    if not can_run("unshare", "-m", "sh", "-c", mounts):
+        pytest.skip("mounts in a namespace of its own are refused here")
+    return make_daemon(prefix=["unshare", "-m", "sh", "-c", f'{mounts} && exec "$@"', "sh"]).start()
+
+
+def uids_of(pid: int) -> set[int]:
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="utf-8").splitlines():
+        if line.startswith("Uid:"):
+            return {int(word) for word in line.split()[1:]}
+    raise AssertionError(f"process {pid} has no uid")
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+def test_started_as_root_the_daemon_becomes_the_service_user(service_host: Daemon) -> None:
+    assert uids_of(service_host.pid) == {SERVICE_UID}
+    for path in [service_host.state_dir, service_host.socket, *service_host.state_dir.rglob("*")]:
+        assert path.lstat().st_uid == SERVICE_UID, path
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+@pytest.mark.parametrize("plugin", ["hello", "hello-python", "hello-command"])
+def test_plugins_run_under_the_service_user_s_daemon(service_host: Daemon, plugin: str) -> None:
+    service_host.load(plugin)
+    assert "test" in service_host.invoke(plugin, "test").text
+    assert not {uid for pid in service_host.sandbox_pids() for uid in uids_of(pid)} & {0, SERVICE_UID}
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+def test_the_service_user_s_state_survives_a_kill(service_host: Daemon) -> None:
+    plugin_id = service_host.load("hello").plugin_id
+    service_host.disconnect()
+    service_host.kill()
+    service_host.start()
+    assert service_host.wait_state("hello", "RUNNING").plugin_id == plugin_id
+    assert uids_of(service_host.pid) == {SERVICE_UID}
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+def test_state_that_root_wrote_is_handed_over(service_host: Daemon, tmp_path: Path) -> None:
+    service_host.load("hello")
+    service_host.disconnect()
+    assert service_host.stop() == 0
+    for path in service_host.state_dir.rglob("*"):
+        shutil.chown(path, 0, 0)
+    service_host.start()
+    service_host.wait_state("hello", "RUNNING")
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+def test_what_the_service_user_linked_into_its_state_is_not_handed_over(service_host: Daemon) -> None:
+    service_host.disconnect()
+    assert service_host.stop() == 0
+    precious = service_host.folder / "precious"
+    precious.write_text("root's own", encoding="utf-8")
+    (service_host.state_dir / "soft").symlink_to(precious)
+    service_host.start()
+    assert precious.stat().st_uid == 0
+    assert service_host.stop() == 0
+    (service_host.state_dir / "hard").hardlink_to(precious)
+    with pytest.raises(DidNotStart, match="is a hard link"):
+        service_host.start()
+    assert precious.stat().st_uid == 0
