@@ -99,8 +99,10 @@ Result<bool> Repairer::pass(const std::string& name, bool last) {
           .hash = scan.hash};
   result_.events += scan.events;
   const bool whole = scan.damages.empty();
-  // Bytes behind a seal are nobody's: the segment is put right, and what follows it is as good as before.
-  const bool padded = whole && scan.sealed && (scan.tail_bytes != 0 || scan.end_offset != opened->size_bytes);
+  // Bytes behind a seal are nobody's: the segment is put right, and what follows it is as good as before. Zeroes behind
+  // the last seal are what a crash leaves before the file is cut to its length, and no damage.
+  const bool longer = scan.tail_bytes != 0 || (!last && scan.end_offset != opened->size_bytes);
+  const bool padded = whole && scan.sealed && longer;
   if (!whole) result_.damages.push_back(scan.damages.front());
   if (padded) {
     result_.damages.push_back({.kind = DamageKind::kNonZeroPadding,

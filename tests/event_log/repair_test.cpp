@@ -174,6 +174,14 @@ TEST_CASE("repair leaves a whole log and a torn tail alone") {
   CHECK(event_log::repair(folder.path + "/log")->damages.empty());
 }
 
+TEST_CASE("zeroes behind the last seal are what a crash leaves, zeroes behind another are damage") {
+  const DamagedLog log;
+  write_bytes(log.file(log.names.size() - 1), read_bytes(log.file(log.names.size() - 1)) + std::string(4096, '\0'));
+  CHECK(event_log::repair(log.path)->damages.empty());
+  write_bytes(log.file(1), read_bytes(log.file(1)) + std::string(4096, '\0'));
+  CHECK(log.repaired().last_seq == kEvents);
+}
+
 TEST_CASE("repair is refused while a daemon holds the folder, for a newer format, and where nothing is") {
   const DamagedLog log;
   {
