@@ -71,22 +71,18 @@ class Service {
     return v1::EventService::NewStub(grpc::CreateInsecureChannelFromFd("test", ends[1]));
   }
 
-  // Returns how long the slowest append took until it was durable.
-  std::chrono::nanoseconds append(int count, std::size_t text_bytes = 100) {
-    std::chrono::nanoseconds slowest{0};
+  // Returns when all of them are durable.
+  void append(int count, std::size_t text_bytes = 100) {
     for (int i = 0; i < count; ++i) {
       v1::Event event;
       event.set_type("PluginInvoked");
       event.set_plugin_name("hello");
       event.mutable_plugin_invoked()->mutable_input()->set_text(std::string(text_bytes, 'x'));
-      const auto begin = std::chrono::steady_clock::now();
       const EventSeq seq = log->append(event, SyncClass::kNow, RecordUse::kNewWork).value();
       if (i % 64 == 63 || i + 1 == count) {
         while (log->durable_seq() < seq) std::this_thread::yield();
-        slowest = std::max<std::chrono::nanoseconds>(slowest, std::chrono::steady_clock::now() - begin);
       }
     }
-    return slowest;
   }
 
   std::string log_folder() const { return folder_ + "/log"; }
@@ -139,11 +135,10 @@ TEST_CASE("followers that never read cost little memory, hold up no commit, and 
   for (int i = 0; i < 8; ++i) streams.push_back(std::make_unique<Stream>(*stub, 0, true));
   v1::ReplayEventsResponse first;
   for (const auto& stream : streams) REQUIRE(stream->reader->Read(&first));
-  const auto alone = service.append(256);
   const std::size_t before_kb = resident_kb();
-  const auto followed = service.append(6'000, 10'000);  // 60 MB
+  // 60 MB, all of it durable while nobody reads: a commit that waited for a follower would wait for ever.
+  service.append(6'000, 10'000);
   CHECK(resident_kb() < before_kb + 40 * 1024);
-  CHECK(followed < alone * 20 + std::chrono::milliseconds(500));
   EventSeq expected = first.events(first.events_size() - 1).seq() + 1;
   const EventSeq last = service.log->last_seq();
   v1::ReplayEventsResponse batch;
