@@ -85,6 +85,7 @@ class Daemon {
   asio::steady_timer watchdog_;
   PeerCredentials peers_;
   std::unique_ptr<event_log::EventLog> log_;
+  std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
@@ -106,9 +107,9 @@ Result<void> Daemon::open_log() {
   event_log::Options options;
   options.folder = log_folder(foundation_.config.state_dir);
   options.segment_bytes = foundation_.config.log_segment_bytes;
-  options.retention_bytes_max = foundation_.config.log_retention_bytes_max;
   event_log::Handlers handlers;
   handlers.on_durable = [this](EventSeq seq) { asio::post(io_, [this, seq] { kernel_->on_durable(seq); }); };
+  handlers.on_segment_begun = [this] { asio::post(io_, [this] { kernel_->check_log(); }); };
   handlers.on_read_only = [](bool read_only, const std::string& why) {
     if (read_only) {
       spdlog::error("the event log is read-only: {}; new work is refused (LOG_READ_ONLY)", why);
@@ -123,6 +124,9 @@ Result<void> Daemon::open_log() {
     std::_Exit(static_cast<int>(ExitCode::kFailure));
   };
   LG_ASSIGN(log_, event_log::EventLog::open(std::move(options), std::move(handlers), clock_));
+  LG_ASSIGN(auto store, snapshot::open_store(snapshot_folder(foundation_.config.state_dir)));
+  snapshots_ = std::make_unique<snapshot::SnapshotWriter>(
+      snapshot::SnapshotWriter::Parts{io_, clock_, *log_, std::move(store), LIONGATE_VERSION});
   const event_log::Recovery& recovery = log_->recovery();
   if (recovery.torn_tail) {
     spdlog::warn("recovered the log: {} bytes after event {} in {} were never acknowledged and are dropped",
@@ -142,7 +146,9 @@ void Daemon::make_kernel() {
   FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
   inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_}, to_settings(foundation_.config));
+      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get()},
+      to_settings(foundation_.config));
+  kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
 }
 
@@ -161,7 +167,7 @@ DaemonFacts Daemon::facts() const {
 void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
-  event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
+  event_service_ = std::make_unique<GrpcEventService>(*kernel_, *readers_, foundation_.config.state_dir);
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
@@ -186,7 +192,13 @@ Result<void> Daemon::open() {
   make_kernel();
   make_edges();
   LG_TRY(server_->start());
-  LG_TRY(kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  const MonotonicTime begin = clock_.now();
+  LG_ASSIGN(const orchestrator::RecoveryReport report,
+            kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin);
+  spdlog::info("state rebuilt in {} ms from {} and {} events behind it", took.count(),
+               report.snapshot_seq == 0 ? "nothing" : "snapshot " + std::to_string(report.snapshot_seq),
+               report.events_replayed);
   return {};
 }
 
@@ -312,6 +324,7 @@ Result<void> Daemon::run() {
   run_loop();
   if (stopper_.joinable()) stopper_.join();
   readers_->stop();
+  snapshots_.reset();  // what it still writes, it writes before the log is closed
   LG_TRY(log_->close());
   spdlog::info("stopped");
   if (launcher_lost_) return make_error(Reason::kInternal, "liongate-launcher ended while the daemon ran");
@@ -319,10 +332,6 @@ Result<void> Daemon::run() {
 }
 
 }  // namespace
-
-std::string log_folder(const std::string& state_dir) {
-  return state_dir + "/log";
-}
 
 std::string program_folder() {
   std::error_code error;
@@ -342,11 +351,6 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  if (config.log_retention_bytes_max > 0) {
-    // What was loaded is known from the log alone until snapshots of the registry exist: to drop segments is to forget.
-    return make_error(Reason::kInvalidConfig, "log_retention_bytes_max is not offered by this version")
-        .with_hint("leave it 0; the log keeps everything");
-  }
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
   foundation.program_folder = program_folder();

@@ -1,6 +1,9 @@
 #include "daemon/grpc_event_service.h"
 
 #include <limits>
+#include <optional>
+
+#include "kernel/registry/state.h"
 
 namespace liongate::daemon {
 
@@ -182,6 +185,42 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
   return response;
 }
 
+v1::StateVerification to_message(const snapshot::StateVerification& verification) {
+  v1::StateVerification message;
+  message.set_matches(verification.matches());
+  message.set_seq(verification.seq);
+  message.set_replayed_sha256(verification.replayed_sha256);
+  message.set_base_seq(verification.base_seq);
+  for (const snapshot::StateCheck& check : verification.checks) {
+    v1::StateCheck& one = *message.add_checks();
+    one.set_subject(check.subject);
+    one.set_seq(check.seq);
+    one.set_sha256(check.sha256);
+    one.set_replayed_sha256(check.replayed_sha256);
+    one.set_matches(check.matches());
+    one.set_message(check.message);
+  }
+  return message;
+}
+
+std::string log_folder(const std::string& state_dir) {
+  return state_dir + "/log";
+}
+std::string snapshot_folder(const std::string& state_dir) {
+  return state_dir + "/snapshots";
+}
+
+Result<v1::VerifyLogResponse> verify_state_folder(const std::string& state_dir, bool check_state) {
+  LG_ASSIGN(const event_log::Verification records, event_log::verify(log_folder(state_dir)));
+  v1::VerifyLogResponse response = to_response(records);
+  if (!check_state || !response.intact()) return response;
+  LG_ASSIGN(const event_log::LogView log, event_log::view_offline(log_folder(state_dir)));
+  LG_ASSIGN(const auto store, snapshot::find_store(snapshot_folder(state_dir)));
+  LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt));
+  *response.mutable_state() = to_message(state);
+  return response;
+}
+
 void GrpcEventService::serve_replay(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<ReplayCall> call) {
     Result<Caller> caller = edge.identify(call->context());
@@ -231,16 +270,42 @@ void GrpcEventService::serve(const GrpcEdge& edge) {
           call->finish(response);
         });
       });
+  serve_verify(edge);
+}
+
+namespace {
+
+Result<v1::VerifyLogResponse> verify(const std::string& state_dir, const event_log::EventLog& log,
+                                     const std::optional<registry::StateCopy>& living) {
+  LG_ASSIGN(const event_log::Verification records, event_log::verify(log_folder(state_dir)));
+  v1::VerifyLogResponse response = to_response(records);
+  if (!living || !response.intact()) return response;
+  LG_ASSIGN(const auto store, snapshot::find_store(snapshot_folder(state_dir)));
+  LG_ASSIGN(const auto state, snapshot::verify_state(log.view(), store.get(), registry::to_message(*living)));
+  *response.mutable_state() = to_message(state);
+  return response;
+}
+
+}  // namespace
+
+void GrpcEventService::serve_verify(const GrpcEdge& edge) {
   edge.serve<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>(
       service_, &Service::RequestVerifyLog, [this](auto call, const Caller&) {
-        readers_.submit([this, call] {
-          const auto verification = event_log::verify(log_folder_);
-          if (verification) {
-            call->finish(to_response(*verification));
-          } else {
-            call->fail(verification.error());
-          }
-        });
+        const auto answer = [this, call](std::optional<registry::StateCopy> living) {
+          readers_.submit([this, call, living = std::move(living)] {
+            const auto response = verify(state_dir_, readers_.log(), living);
+            if (response) {
+              call->finish(*response);
+            } else {
+              call->fail(response.error());
+            }
+          });
+        };
+        if (call->request().check_state()) {
+          kernel_.copy_state([answer](registry::StateCopy living) { answer(std::move(living)); });
+        } else {
+          answer(std::nullopt);
+        }
       });
 }
 

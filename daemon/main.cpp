@@ -26,6 +26,7 @@ struct Words {
   std::string environment;
   std::string verify_folder;
   std::string output = "table";
+  bool verify_state = false;
   bool print_config = false;
   bool check_config = false;
   bool check_host = false;
@@ -66,12 +67,32 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   return config;
 }
 
-int verify_log(const std::string& folder, bool json) {
-  // The folder may be the daemon's state folder or the log folder itself.
-  const auto at = ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
-  const auto verification = event_log::verify(at);
-  if (!verification) return fail(verification.error());
-  const v1::VerifyLogResponse response = daemon::to_response(*verification);
+Result<v1::VerifyLogResponse> verify(const std::string& folder, bool check_state) {
+  if (::access(daemon::log_folder(folder).c_str(), F_OK) == 0) return daemon::verify_state_folder(folder, check_state);
+  // It may also be the log folder itself, which says nothing of snapshots.
+  if (check_state) {
+    return make_error(Reason::kInvalidArgument, folder + " is no state folder: it has no folder log")
+        .with_hint("name the folder that --state-dir names");
+  }
+  LG_ASSIGN(const event_log::Verification verification, event_log::verify(folder));
+  return daemon::to_response(verification);
+}
+
+void print_state(const v1::StateVerification& state) {
+  for (const v1::StateCheck& check : state.checks()) {
+    std::printf("state %s: %s at event %llu: %s\n", check.subject().c_str(), check.matches() ? "matches" : "DIFFERS",
+                static_cast<unsigned long long>(check.seq()),
+                check.matches() ? check.sha256().c_str() : check.message().c_str());
+  }
+  std::printf("state %s: replayed from event %llu to %llu, hash %s\n", state.matches() ? "whole" : "DIFFERS",
+              static_cast<unsigned long long>(state.base_seq() + 1), static_cast<unsigned long long>(state.seq()),
+              state.replayed_sha256().c_str());
+}
+
+int verify_log(const std::string& folder, bool check_state, bool json) {
+  const auto verified = verify(folder, check_state);
+  if (!verified) return fail(verified.error());
+  const v1::VerifyLogResponse& response = *verified;
   if (json) {
     print_json(response);
   } else {
@@ -84,8 +105,10 @@ int verify_log(const std::string& folder, bool json) {
         "%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
         static_cast<unsigned long long>(response.events()), static_cast<unsigned long long>(response.segments()),
         static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
+    if (response.has_state()) print_state(response.state());
   }
-  return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
+  const bool whole = response.intact() && (!response.has_state() || response.state().matches());
+  return whole ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
@@ -127,6 +150,8 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
   app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  app.add_flag("--state", words.verify_state,
+               "with --verify-log: also replay the log and hold the state it makes against the snapshots");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
   app.add_option("-o,--output", words.output, "table or json, for the two above")
       ->check(CLI::IsMember({"table", "json"}));
@@ -155,7 +180,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("liongated"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
-  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, json);
+  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.verify_state, json);
   std::string config_path;
   auto config = configure(words, config_path);
   if (!config) return fail(config.error());

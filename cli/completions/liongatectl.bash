@@ -80,7 +80,7 @@ _liongatectl() {
     replay-log) flags+=' --after-seq --plugin --type --correlation-id --since --until --limit --follow --summary' ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
-    verify-log) flags+=' --state-dir' ;;
+    verify-log) flags+=' --state-dir --state' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;
   esac

@@ -135,6 +135,14 @@ void AppendQueue::poke() {
   wake_.notify_all();
 }
 
+void AppendQueue::ask_sync() {
+  {
+    const std::lock_guard lock(mutex_);
+    urgent_ = sync_ = true;
+  }
+  wake_.notify_all();
+}
+
 bool AppendQueue::wait_for_stop(std::chrono::milliseconds wait) {
   std::unique_lock lock(mutex_);
   return wake_.wait_for(lock, wait, [this] { return stop_; });

@@ -65,6 +65,8 @@ class AppendQueue {
 
   void stop();
   void poke();
+  // The next take() is at once and asks for a sync, even if nothing is queued.
+  void ask_sync();
   // Waits until `stop` was called, at most for `wait`; returns whether it was.
   bool wait_for_stop(std::chrono::milliseconds wait);
 

@@ -45,10 +45,11 @@ void CommitWriter::run() {
     AppendQueue::Taken taken = queue_.take();
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
-    if (result && !taken.batches.empty()) result = commit(taken);
+    if (result && (!taken.batches.empty() || taken.sync)) result = commit(taken);
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
     report_read_only();
+    remove_segments();
     queue_.recycle(std::move(taken.batches));
     if (taken.stop) return;
   }
@@ -93,7 +94,8 @@ Result<void> CommitWriter::write(Batch& batch) {
   unpublished_.push_back({.first_seq = batch.first_seq(),
                           .last_seq = batch.last_seq(),
                           .begin_offset = begin,
-                          .end_offset = segment_->position()});
+                          .end_offset = segment_->position(),
+                          .last_time_ns = batch.last_time_ns()});
   return {};
 }
 
@@ -102,7 +104,7 @@ Result<void> CommitWriter::begin_segment() {
   LG_ASSIGN(segment_, SegmentWriter::create(*storage_, end_, clock_.wall_ns()));
   prewriter_.used_spare();
   catalog_->add_active(segment_->first_seq());
-  retire();
+  if (handlers_.on_segment_begun) handlers_.on_segment_begun();
   return {};
 }
 
@@ -127,9 +129,7 @@ Result<void> CommitWriter::sync() {
 
 void CommitWriter::publish() {
   if (unpublished_.empty()) return;
-  for (const Unpublished& batch : unpublished_) {
-    catalog_->commit(batch.first_seq, batch.last_seq, batch.begin_offset, batch.end_offset);
-  }
+  for (const Catalog::CommittedBatch& batch : unpublished_) catalog_->commit(batch);
   committed_seq_ = unpublished_.back().last_seq;
   unpublished_.clear();
 }
@@ -139,14 +139,23 @@ void CommitWriter::notify_listeners() {
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
 }
 
-// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop.
-void CommitWriter::retire() {
-  if (options_.retention_bytes_max == 0) return;
-  bool removed = false;
-  while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
-    removed = storage_->remove(*name).has_value() || removed;
+void CommitWriter::remove_through(EventSeq last_seq) {
+  EventSeq before = remove_through_.load();
+  while (before < last_seq && !remove_through_.compare_exchange_weak(before, last_seq)) {
   }
-  if (removed) (void)storage_->sync_dir();
+  queue_.poke();
+}
+
+// One after the other, each durable before the next: neither a crash nor a failure between two may leave a hole in the
+// middle of the log. So after a failure nothing is removed any more; the next start finds all of it again.
+void CommitWriter::remove_segments() {
+  const EventSeq last_seq = remove_through_.exchange(0);
+  if (last_seq == 0) return;
+  while (!removal_failed_) {
+    const auto name = catalog_->forget_oldest(last_seq);
+    if (!name) return;
+    removal_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
+  }
 }
 
 void CommitWriter::report_read_only() {

@@ -36,17 +36,13 @@ class CommitWriter {
   std::uint64_t add_listener(std::function<void(EventSeq)> listener);
   void remove_listener(std::uint64_t token);
 
+  // See EventLog::remove_through; any thread.
+  void remove_through(EventSeq last_seq);
+
   // Commits what is queued, seals, ends the thread. Call once.
   Result<void> close();
 
  private:
-  struct Unpublished {
-    EventSeq first_seq;
-    EventSeq last_seq;
-    std::uint64_t begin_offset;
-    std::uint64_t end_offset;
-  };
-
   void run();
   Result<void> commit(AppendQueue::Taken& taken);
   Result<void> write_when_space(Batch& batch);
@@ -56,7 +52,7 @@ class CommitWriter {
   Result<void> sync();
   void publish();
   void notify_listeners();
-  void retire();
+  void remove_segments();
   void report_read_only();
   void fail(Error error);
 
@@ -69,13 +65,15 @@ class CommitWriter {
   AppendQueue queue_;
   Prewriter prewriter_;
   std::unique_ptr<SegmentWriter> segment_;
-  std::vector<Unpublished> unpublished_;  // written, not yet to be read
+  std::vector<Catalog::CommittedBatch> unpublished_;  // written, not yet to be read
   EventSeq committed_seq_ = 0;
   std::atomic<EventSeq> durable_seq_;
+  std::atomic<EventSeq> remove_through_{0};
   std::atomic<bool> stalled_{false};
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+  bool removal_failed_ = false;
 
   std::mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;

@@ -28,6 +28,7 @@ class Verifier {
   Storage& storage_;
   const LogState state_;
   Verification result_;
+  bool begins_anew_ = false;  // what was in front of the next segment was removed while the ones before were read
   bool chained_ = false;  // the segment before was read, so that the next one can be held against it
   NodeId node_{};
   Hash hash_{};
@@ -44,8 +45,9 @@ void Verifier::report(DamageKind kind, const std::string& segment, std::uint64_t
 }
 
 void Verifier::check_joint(const OpenedSegment& segment, const std::string& name) {
-  if (result_.segments == 1) {
-    result_.first_seq = segment.header.first_seq;
+  if (result_.segments == 1 || begins_anew_) {
+    begins_anew_ = false;
+    if (result_.segments == 1) result_.first_seq = segment.header.first_seq;
     result_.last_seq = segment.header.first_seq - 1;
     return;
   }
@@ -77,7 +79,10 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   auto segment = open_segment(storage_, name, Access::kRead);
   if (!segment) {
     Error& error = segment.error();
-    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) return {};  // retention took it meanwhile
+    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it meanwhile
+      begins_anew_ = true;
+      return {};
+    }
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
     ++result_.segments;
     chained_ = false;

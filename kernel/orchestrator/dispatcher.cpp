@@ -126,7 +126,7 @@ std::unique_ptr<Call> Dispatcher::make_call(CallRequest request, PluginActor& ac
   call->accept_time = context_.clock.now();
   auto timeout = request.timeout.value_or(std::chrono::milliseconds(context_.settings.invoke_timeout_ms));
   if (request.patience) timeout = std::min(timeout, *request.patience);
-  const std::uint64_t wall_ms_max = actor.record().loaded.manifest().limits().wall_time_ms_max();
+  const std::uint64_t wall_ms_max = actor.record().loaded().manifest().limits().wall_time_ms_max();
   if (wall_ms_max > 0 && wall_ms_max < static_cast<std::uint64_t>(timeout.count())) {
     timeout = std::chrono::milliseconds(wall_ms_max);
     call->deadline_source = Call::DeadlineSource::kWallTimeLimit;
@@ -165,7 +165,34 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
   return key;
 }
 
-Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::PluginRecord& record) {
+std::vector<v1::OpenCall> Dispatcher::open_calls() const {
+  std::vector<v1::OpenCall> open;
+  for (const auto& [key, call] : calls_) {
+    if (call->state == Call::State::kCommittingEnd) continue;
+    v1::OpenCall& one = open.emplace_back();
+    one.set_seq(call->invoked_seq);
+    one.set_plugin_id(call->actor->record().id.str());
+    one.set_plugin_name(call->actor->record().name());
+    one.set_instance_id(call->invoked_instance_id);
+    one.set_correlation_id(call->correlation_id);
+    one.set_execution_id(call->execution_id);
+  }
+  std::sort(open.begin(), open.end(),
+            [](const v1::OpenCall& a, const v1::OpenCall& b) { return a.seq() < b.seq(); });
+  return open;
+}
+
+std::optional<EventSeq> Dispatcher::oldest_open_seq() const {
+  std::optional<EventSeq> oldest;
+  for (const auto& [key, call] : calls_) {
+    if (call->state == Call::State::kCommittingEnd) continue;
+    oldest = std::min(oldest.value_or(call->invoked_seq), call->invoked_seq);
+  }
+  return oldest;
+}
+
+Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRecord& record) {
+  call.invoked_instance_id = record.instance_id.str();
   v1::Event& event = invoked_event_;
   event.set_type("PluginInvoked");
   event.set_plugin_id(record.id.str());
@@ -183,7 +210,8 @@ Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::Pl
   SyncClass sync = sync_class_of(call.durability);
   // With `durable` the call's last event carries its first one to the disk: one sync, not two.
   if (call.durability == Durability::kDurable) sync = SyncClass::kEventually;
-  return context_.journal.record(event, sync, RecordUse::kNewWork);
+  LG_ASSIGN(call.invoked_seq, context_.journal.record(event, sync, RecordUse::kNewWork));
+  return call.invoked_seq;
 }
 
 void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
@@ -202,16 +230,16 @@ void Dispatcher::record_refused(const CallRequest& request, const PluginActor& a
   static_cast<void>(context_.journal.record(event, SyncClass::kEventually, RecordUse::kNewWork).has_value());
 }
 
-Result<void> Dispatcher::record_interrupted(const v1::Event& invoked) {
+Result<void> Dispatcher::record_interrupted(const v1::OpenCall& interrupted) {
   v1::Event event;
   event.set_type("PluginError");
-  event.set_plugin_id(invoked.plugin_id());
-  event.set_plugin_name(invoked.plugin_name());
-  event.set_instance_id(invoked.instance_id());
-  event.set_correlation_id(invoked.correlation_id());
+  event.set_plugin_id(interrupted.plugin_id());
+  event.set_plugin_name(interrupted.plugin_name());
+  event.set_instance_id(interrupted.instance_id());
+  event.set_correlation_id(interrupted.correlation_id());
   event.set_actor("system");
   v1::PluginError& error = *event.mutable_plugin_error();
-  error.set_execution_id(invoked.plugin_invoked().execution_id());
+  error.set_execution_id(interrupted.execution_id());
   error.set_reason(std::string(traits_of(Reason::kDaemonRestarted).name));
   error.set_message("the daemon ended while the call was open; it may or may not have run");
   LG_TRY(context_.journal.record_state(event));

@@ -38,6 +38,8 @@ class Journal {
 
   EventSeq last_seq() const { return log_.last_seq(); }
   EventSeq durable_seq() const { return durable_seq_; }
+  // Of all events recorded in this life, as they were serialised.
+  std::uint64_t bytes_recorded() const { return bytes_recorded_; }
   bool read_only() const { return log_.read_only(); }
   event_log::EventLog& log() { return log_; }
 
@@ -50,6 +52,7 @@ class Journal {
   event_log::EventLog& log_;
   registry::Registry& registry_;
   EventSeq durable_seq_ = 0;
+  std::uint64_t bytes_recorded_ = 0;
   std::function<void(const v1::Event&)> on_state_change_;
   std::deque<Waiter> waiters_;  // ascending by seq: numbers are given in the order of the calls
 };

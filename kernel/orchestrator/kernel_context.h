@@ -22,6 +22,10 @@ struct Settings {
   int stop_grace_ms = limits::kStopGraceMs;
   Durability durability = Durability::kDurable;
   policy::Policy policy;
+  std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
+  std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
+  std::uint64_t log_retention_bytes_max = 0;  // 0: no bound
+  std::int64_t log_retention_age_max_ms = 0;  // 0: no bound
 };
 
 struct KernelContext {

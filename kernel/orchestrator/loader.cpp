@@ -198,9 +198,9 @@ void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
 
 void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Done done) {
   LoadRequest request;
-  request.source.manifest_path = plugin.record().loaded.manifest_path();
-  request.source.manifest = plugin.record().loaded.manifest();
-  request.source.folder = plugin.record().loaded.folder();
+  request.source.manifest_path = plugin.record().loaded().manifest_path();
+  request.source.manifest = plugin.record().loaded().manifest();
+  request.source.folder = plugin.record().loaded().folder();
   request.source.caller_uid = caller_uid;
   request.on_duplicate = OnDuplicate::kReplace;
   request.actor = actor;

@@ -17,6 +17,7 @@
 #include "kernel/orchestrator/journal.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/loader.h"
+#include "kernel/orchestrator/log_keeper.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
 namespace liongate::orchestrator {
@@ -27,6 +28,13 @@ struct OrchestratorParts {
   supervision::Launcher& launcher;
   registry::PluginInspector& inspector;
   event_log::EventLog& log;
+  snapshot::SnapshotWriter* snapshots = nullptr;  // null: the whole log is read at every start
+};
+
+// How a start came to its state.
+struct RecoveryReport {
+  EventSeq snapshot_seq = 0;
+  std::uint64_t events_replayed = 0;
 };
 
 // Who a daemon is, for DaemonStarted.
@@ -68,10 +76,10 @@ class Orchestrator final : private PluginHost {
   Orchestrator(OrchestratorParts parts, Settings settings);
   ~Orchestrator() override;
 
-  // Rebuilds the registry from the log and records DaemonStarted, LogRecovered and the calls that were cut. Once,
+  // Rebuilds the registry from the newest snapshot and the log behind it, and records DaemonStarted, LogRecovered and the calls that were cut. Once,
   // before run(). Fails with kLogCorrupt when the log's events contradict each other, kLogReadOnly when nothing can be
   // written.
-  Result<void> recover(const DaemonIdentity& identity);
+  Result<RecoveryReport> recover(const DaemonIdentity& identity);
 
   // Starts the plugins that were running before.
   void run();
@@ -99,7 +107,15 @@ class Orchestrator final : private PluginHost {
   // --- the daemon ---
   Counts counts() const;
   void set_settings(Settings settings) { context_.settings = std::move(settings); }
-  void on_durable(EventSeq seq) { journal_.on_durable(seq); }
+  void on_durable(EventSeq seq) {
+    journal_.on_durable(seq);
+    keeper_.on_durable();
+  }
+  void check_log() { keeper_.check(); }
+  // What an operator should hear of and nobody waits for.
+  void set_on_warning(std::function<void(const std::string&)> warn) { keeper_.set_warn(std::move(warn)); }
+  // A copy of the state as it is now, given when the log can be read up to it.
+  void copy_state(std::function<void(registry::StateCopy)> done);
   // See Journal::set_on_state_change.
   void set_on_state_change(std::function<void(const v1::Event&)> on_state_change) {
     journal_.set_on_state_change(std::move(on_state_change));
@@ -117,16 +133,19 @@ class Orchestrator final : private PluginHost {
   void command(const std::string& plugin, const std::string& actor, Command what, PluginDone done);
   v1::Plugin view(PluginActor& plugin);
   Error not_found(const std::string& plugin) const;
-  Result<std::vector<v1::Event>> replay();
+  Result<void> record_start(const DaemonIdentity& identity, const snapshot::ReplayedState& replayed);
   Result<void> record_recovery();
   void stop_plugins();
   void finish_shut_down();
+  void record_stopped();
 
   event_log::EventLog& log_;
+  snapshot::SnapshotWriter* snapshots_;
   registry::Registry registry_;
   Journal journal_;
   KernelContext context_;
   Dispatcher dispatcher_;
+  LogKeeper keeper_;
   Loader loader_;
   std::unordered_map<std::string, std::unique_ptr<PluginActor>> plugins_;
   bool shutting_down_ = false;
