@@ -42,8 +42,8 @@ v1::StateVerification to_message(const snapshot::StateVerification& verification
 std::string log_folder(const std::string& state_dir);
 std::string snapshot_folder(const std::string& state_dir);
 
-// Reads the log of a state folder that no daemon writes and, if `check_state`, replays it. Damage is part of the answer;
-// a log whose records are damaged is not replayed.
+// Reads the log of a state folder that no daemon writes and, if `check_state`, replays it. Damage is part of the
+// answer; a log whose records are damaged is not replayed.
 Result<v1::VerifyLogResponse> verify_state_folder(const std::string& state_dir, bool check_state);
 
 }  // namespace liongate::daemon

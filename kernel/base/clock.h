@@ -19,7 +19,8 @@ class Clock {
   virtual std::int64_t wall_ns() const = 0;
   // Monotonic time: for deadlines and durations.
   virtual MonotonicTime now() const = 0;
-  // Monotonic, and goes on while the machine sleeps: what the wall clock is held against. Only differences mean anything.
+  // Monotonic, and goes on while the machine sleeps: what the wall clock is held against. Only differences mean
+  // anything.
   virtual std::int64_t awake_or_asleep_ns() const {
     return std::chrono::duration_cast<std::chrono::nanoseconds>(now().time_since_epoch()).count();
   }

@@ -61,14 +61,15 @@ inline constexpr std::uint64_t kDigestBytesMax = 512ULL * 1024 * 1024;
 inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
 inline constexpr std::size_t kLogRecordBytesMax = 1024 * 1024;
 inline constexpr std::size_t kEventPayloadBytesMax = 64 * 1024;  // an input or output beyond it: digest and length
-inline constexpr std::size_t kEventPayloadBytesMaxMax = 768 * 1024;  // as configured: with its envelope it fits a record
+inline constexpr std::size_t kEventPayloadBytesMaxMax =
+    768 * 1024;  // as configured: with its envelope it fits a record
 inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
 inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
 inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
 inline constexpr int kLogBatchDelayMs = 10;                            // durability `batch`
 // --- snapshots and retention ---
-inline constexpr std::uint64_t kSnapshotEventsDefault = 100'000;                  // events between two snapshots
-inline constexpr std::uint64_t kSnapshotLogBytesDefault = 32ULL * 1024 * 1024;    // bytes of events between two
+inline constexpr std::uint64_t kSnapshotEventsDefault = 100'000;                // events between two snapshots
+inline constexpr std::uint64_t kSnapshotLogBytesDefault = 32ULL * 1024 * 1024;  // bytes of events between two
 inline constexpr std::size_t kSnapshotsKept = 2;
 inline constexpr std::size_t kSnapshotBytesMax = 512U * 1024 * 1024;  // one file; a larger state is not snapshotted
 inline constexpr int kRetentionCheckMs = 60'000;

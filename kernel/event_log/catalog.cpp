@@ -46,8 +46,8 @@ std::optional<Removal> Catalog::removable(const RetentionRule& rule) const {
     const bool too_old = segment.last_time_ns < rule.older_than_ns;
     if (!too_much && !too_old) break;
     if (!removal) {
-      removal = Removal{.first_seq = segment.first_seq,
-                        .reason = too_much ? RemovalReason::kSize : RemovalReason::kAge};
+      removal =
+          Removal{.first_seq = segment.first_seq, .reason = too_much ? RemovalReason::kSize : RemovalReason::kAge};
     }
     bytes -= segment.end_offset;
     removal->last_seq = next_seq - 1;

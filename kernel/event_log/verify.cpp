@@ -29,7 +29,7 @@ class Verifier {
   const LogState state_;
   Verification result_;
   bool begins_anew_ = false;  // what was in front of the next segment was removed while the ones before were read
-  bool chained_ = false;  // the segment before was read, so that the next one can be held against it
+  bool chained_ = false;      // the segment before was read, so that the next one can be held against it
   NodeId node_{};
   Hash hash_{};
 };

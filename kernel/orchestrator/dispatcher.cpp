@@ -177,8 +177,7 @@ std::vector<v1::OpenCall> Dispatcher::open_calls() const {
     one.set_correlation_id(call->correlation_id);
     one.set_execution_id(call->execution_id);
   }
-  std::sort(open.begin(), open.end(),
-            [](const v1::OpenCall& a, const v1::OpenCall& b) { return a.seq() < b.seq(); });
+  std::sort(open.begin(), open.end(), [](const v1::OpenCall& a, const v1::OpenCall& b) { return a.seq() < b.seq(); });
   return open;
 }
 

@@ -38,9 +38,10 @@ class LogKeeper {
   // The state now, with the calls that are open.
   registry::StateCopy copy_state() const;
 
-  void on_durable();                           // something was committed: is a snapshot due?
-  void check();                                // looks at the clock and removes what may go; also the timer's turn
-  void take_last(std::function<void()> done);  // the last snapshot of this life; `done` is called whatever becomes of it
+  void on_durable();  // something was committed: is a snapshot due?
+  void check();       // looks at the clock and removes what may go; also the timer's turn
+  void take_last(
+      std::function<void()> done);  // the last snapshot of this life; `done` is called whatever becomes of it
 
  private:
   void take();

@@ -17,7 +17,12 @@ Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
       loader_(context_, *this),
       drain_timer_(parts.io) {}
 
-Orchestrator::~Orchestrator() = default;
+// Whoever waits for a command is told when its actor goes, and may look for a plugin then: there must be a whole map.
+Orchestrator::~Orchestrator() {
+  auto last = std::move(plugins_);
+  plugins_.clear();
+  last.clear();
+}
 
 // --- start ---
 

@@ -76,9 +76,9 @@ class Orchestrator final : private PluginHost {
   Orchestrator(OrchestratorParts parts, Settings settings);
   ~Orchestrator() override;
 
-  // Rebuilds the registry from the newest snapshot and the log behind it, and records DaemonStarted, LogRecovered and the calls that were cut. Once,
-  // before run(). Fails with kLogCorrupt when the log's events contradict each other, kLogReadOnly when nothing can be
-  // written.
+  // Rebuilds the registry from the newest snapshot and the log behind it, and records DaemonStarted, LogRecovered and
+  // the calls that were cut. Once, before run(). Fails with kLogCorrupt when the log's events contradict each other,
+  // kLogReadOnly when nothing can be written.
   Result<RecoveryReport> recover(const DaemonIdentity& identity);
 
   // Starts the plugins that were running before.

@@ -46,7 +46,7 @@ struct PluginRecord {
 
 // The state at one moment, cheap to make on the kernel thread: what is large in it is shared, not copied.
 struct StateCopy {
-  v1::KernelState state;  // without each plugin's `loaded`
+  v1::KernelState state;                                        // without each plugin's `loaded`
   std::vector<std::shared_ptr<const v1::PluginLoaded>> loaded;  // in the order of state.plugins
 };
 

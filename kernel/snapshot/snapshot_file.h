@@ -11,8 +11,8 @@
 // Numbers are little-endian. Magic and version keep their places in every later format, so that a newer snapshot can be
 // told from a damaged one. A file is named by the last event that is in it: "00000000000000187263.snapshot".
 //
-// Ownership and thread: pure functions, any thread. Errors: decode answers kInvalidConfig for a newer format, kLogCorrupt
-// for everything else that is no whole snapshot; it trusts no length.
+// Ownership and thread: pure functions, any thread. Errors: decode answers kInvalidConfig for a newer format,
+// kLogCorrupt for everything else that is no whole snapshot; it trusts no length.
 #pragma once
 
 #include <cstddef>

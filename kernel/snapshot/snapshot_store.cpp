@@ -25,8 +25,7 @@ Result<std::vector<EventSeq>> SnapshotStore::list() {
 }
 
 Result<v1::Snapshot> SnapshotStore::read(EventSeq seq) {
-  LG_ASSIGN(const std::shared_ptr<event_log::File> file,
-            storage_->open(file_name(seq), event_log::Access::kRead));
+  LG_ASSIGN(const std::shared_ptr<event_log::File> file, storage_->open(file_name(seq), event_log::Access::kRead));
   LG_ASSIGN(const std::uint64_t size, file->size_bytes());
   if (size > limits::kSnapshotBytesMax + kFrameBytes) {
     return make_error(Reason::kLogCorrupt, "it is damaged: " + std::to_string(size) + " bytes are over the bound");

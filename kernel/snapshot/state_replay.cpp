@@ -97,7 +97,8 @@ Result<void> StateReplay::apply(EventSeq seq, std::string_view bytes) {
     return make_error(Reason::kLogCorrupt, "event " + std::to_string(seq) + " cannot be read");
   }
   if (seq != state_.seq + 1) {
-    return make_error(Reason::kLogCorrupt, "event " + std::to_string(state_.seq + 1) + " was removed while it was read");
+    return make_error(Reason::kLogCorrupt,
+                      "event " + std::to_string(state_.seq + 1) + " was removed while it was read");
   }
   if (Result<void> applied = state_.registry.apply(event_); !applied) return contradicts(event_, applied.error());
   state_.open_calls.apply(event_);

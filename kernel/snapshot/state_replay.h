@@ -1,12 +1,12 @@
 // Makes the kernel's state anew: from the newest snapshot that can be trusted and the events behind it, or from all of
 // them.
 //
-// A snapshot is used if it is whole, of this node, not ahead of the log, and the log still holds the event it ends with,
-// with the same bytes. Any other is ignored, with its reason; then an older one or the whole log does. Where retention
-// removed events and no snapshot can be used there is no state to be had: kLogCorrupt.
+// A snapshot is used if it is whole, of this node, not ahead of the log, and the log still holds the event it ends
+// with, with the same bytes. Any other is ignored, with its reason; then an older one or the whole log does. Where
+// retention removed events and no snapshot can be used there is no state to be had: kLogCorrupt.
 //
-// Ownership and thread: shares what it reads from; used by one thread at a time, any. Errors: kLogCorrupt where events contradict those
-// before them; what the log's reader returns.
+// Ownership and thread: shares what it reads from; used by one thread at a time, any. Errors: kLogCorrupt where events
+// contradict those before them; what the log's reader returns.
 #pragma once
 
 #include <limits>
@@ -26,7 +26,7 @@ struct ReplayedState {
   EventSeq snapshot_seq = 0;  // what it was built on; 0: the log alone
   std::uint64_t events_replayed = 0;
   std::uint64_t bytes_replayed = 0;
-  std::int64_t log_time_ns = 0;  // of the last event; 0 where there is none
+  std::int64_t log_time_ns = 0;                // of the last event; 0 where there is none
   std::vector<std::string> snapshots_ignored;  // "NAME: why"
 
   v1::KernelState message() const;

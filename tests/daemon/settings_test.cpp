@@ -119,8 +119,7 @@ TEST_CASE("keys that need a restart are told apart") {
   after.launcher_path = "/opt/launcher";
   after.plugin_uid_range = "1-2";
   CHECK(waiting(before, after) == Keys{"state_dir", "socket", "environment", "busy_poll_us", "python_interpreter",
-                                       "node_interpreter", "log_segment_bytes", "launcher_path",
-                                       "plugin_uid_range"});
+                                       "node_interpreter", "log_segment_bytes", "launcher_path", "plugin_uid_range"});
 }
 
 TEST_CASE("what bounds the log is in force at once") {

@@ -42,6 +42,16 @@ void fill(Kernel& kernel) {
   REQUIRE(kernel.count_events("SnapshotTaken") >= 1);
 }
 
+// What is recorded is removed on the writer thread before it takes what comes after it.
+bool something_goes(Kernel& kernel) {
+  kernel.settle();
+  for (int i = 0; i < 2; ++i) {
+    const auto call = kernel.invoke("hello");
+    REQUIRE(kernel.until([&] { return call->done(); }));
+  }
+  return kernel.log().first_seq() > 1;
+}
+
 }  // namespace
 
 TEST_CASE("a clock that jumps changes no order") {
@@ -117,7 +127,7 @@ TEST_CASE("a clock that jumps ten years forward removes nothing by age, and the 
         kernel.clock().pass(1h);
         kernel.orchestrator().check_log();
       }
-      CHECK(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+      CHECK(something_goes(kernel));
     }
   }
   SECTION("set back, ages are what they were") {
@@ -153,7 +163,7 @@ TEST_CASE("a weekend without the daemon is believed") {
   KernelOptions options = keeping_a_day(folder.path);
   options.clock_offset = 60h;
   Kernel kernel(folder.path + "/log", options);
-  CHECK(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+  CHECK(something_goes(kernel));
   CHECK(kernel.count_events("ClockJumped") == 0);
 }
 

