@@ -10,6 +10,7 @@
 #include <boost/asio/post.hpp>
 #include <filesystem>
 #include <string>
+#include <thread>
 
 #include "bench/measurement.h"
 #include "bench/sample_event.h"

@@ -49,6 +49,12 @@ spdlog::level::level_enum to_level(config::LogLevel level) {
   return spdlog::level::info;
 }
 
+// What a plugin with env:NAME gets (daemon/launch_planner.cpp).
+std::optional<std::string> environment_value(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
 // The daemon at work. Members are destroyed from the last to the first: edges before the kernel, the kernel before the
 // log and the launcher's client.
 class Daemon {
@@ -71,7 +77,7 @@ class Daemon {
   void on_signal(int signal);
   void feed_watchdog();
   void on_state_change(const v1::Event& event);
-  Result<v1::ReloadConfigResponse> reload_config();
+  Result<v1::ReloadConfigResponse> reload_config(const std::string& actor);
   void shut_down(const std::string& reason);
   void stop_edges();
   void run_loop();
@@ -146,7 +152,7 @@ void Daemon::make_kernel() {
   FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
   inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get()},
+      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value},
       to_settings(foundation_.config));
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
@@ -168,7 +174,8 @@ void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
   event_service_ = std::make_unique<GrpcEventService>(*kernel_, *readers_, foundation_.config.state_dir);
-  DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
+  DaemonControls controls{[this](const std::string& reason) { shut_down(reason); },
+                          [this](const std::string& actor) { return reload_config(actor); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
   server_ = std::make_unique<GrpcServer>(
@@ -230,7 +237,7 @@ void Daemon::wait_signal() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) {
-    const auto reloaded = reload_config();
+    const auto reloaded = reload_config("system");
     if (!reloaded) spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
     return;
   }
@@ -244,7 +251,7 @@ void Daemon::on_signal(int signal) {
   shut_down(name);
 }
 
-Result<v1::ReloadConfigResponse> Daemon::reload_config() {
+Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor) {
   config::DaemonConfig defaults;
   defaults.state_dir = foundation_.config.state_dir;
   defaults.socket = foundation_.config.socket;
@@ -259,9 +266,12 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config() {
   fresh.state_dir = foundation_.config.state_dir;
   fresh.socket = foundation_.config.socket;
   fresh.environment = foundation_.config.environment;
+  v1::DaemonConfigChanged changed;
+  *changed.mutable_changed_keys() = response.changed_keys();
+  *changed.mutable_restart_keys() = response.restart_keys();
+  LG_TRY(kernel_->set_settings(to_settings(fresh), changed, actor));
   foundation_.config = std::move(fresh);
   spdlog::set_level(to_level(foundation_.config.log_level));
-  kernel_->set_settings(to_settings(foundation_.config));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
   return response;
 }

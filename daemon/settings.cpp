@@ -34,6 +34,7 @@ orchestrator::Settings to_settings(const config::DaemonConfig& config) {
   settings.snapshot_every_events = config.snapshot_every_events;
   settings.snapshot_every_bytes = config.snapshot_every_bytes;
   settings.log_retention_bytes_max = config.log_retention_bytes_max;
+  settings.payload_bytes_max = static_cast<std::size_t>(config.log_payload_bytes_max);
   settings.log_retention_age_max_ms = static_cast<std::int64_t>(config.log_retention_age_max_s) * 1000;
   for (const config::PolicyRule& rule : config.policy) {
     settings.policy.rules.push_back({rule.plugin, rule.permission, rule.allow});

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "kernel/base/digest.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -18,22 +17,6 @@ constexpr auto kRefusalRecordInterval = std::chrono::seconds(1);
 
 std::size_t size_of(const v1::Payload& payload) {
   return payload.text().size() + payload.data().size();
-}
-
-void fill_content(const v1::Payload& payload, v1::Content& content) {
-  const std::size_t size = size_of(payload);
-  content.set_size_bytes(size);
-  if (size > limits::kEventPayloadBytesMax) {
-    content.clear_kind();
-    content.set_sha256(sha256_hex(payload.has_data() ? payload.data() : payload.text()));
-    return;
-  }
-  content.clear_sha256();
-  if (payload.has_data()) {
-    content.set_data(payload.data());
-  } else {
-    content.set_text(payload.text());
-  }
 }
 
 // Metadata and warnings go into events and replies; what a plugin sends beyond the bound is dropped and said so.
@@ -174,7 +157,8 @@ std::vector<v1::OpenCall> Dispatcher::open_calls() const {
     one.set_plugin_id(call->actor->record().id.str());
     one.set_plugin_name(call->actor->record().name());
     one.set_instance_id(call->invoked_instance_id);
-    one.set_correlation_id(call->correlation_id);
+    const bool hidden = !call->recorded_correlation_id.empty();
+    one.set_correlation_id(hidden ? call->recorded_correlation_id : call->correlation_id);
     one.set_execution_id(call->execution_id);
   }
   std::sort(open.begin(), open.end(), [](const v1::OpenCall& a, const v1::OpenCall& b) { return a.seq() < b.seq(); });
@@ -190,6 +174,10 @@ std::optional<EventSeq> Dispatcher::oldest_open_seq() const {
   return oldest;
 }
 
+policy::PayloadRule Dispatcher::payload_rule(const registry::PluginRecord& record) const {
+  return policy::payload_rule(record.loaded().manifest().log(), context_.settings.payload_bytes_max);
+}
+
 Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRecord& record) {
   call.invoked_instance_id = record.instance_id.str();
   v1::Event& event = invoked_event_;
@@ -202,7 +190,7 @@ Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRe
   v1::PluginInvoked& invoked = *event.mutable_plugin_invoked();
   invoked.set_execution_id(call.execution_id);
   invoked.set_operation(call.operation);
-  fill_content(call.input, *invoked.mutable_input());
+  policy::store(call.input, payload_rule(record), *invoked.mutable_input());
   invoked.set_durability(std::string(name_of(call.durability)));
   invoked.set_timeout_ms(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count()));
@@ -210,6 +198,7 @@ Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRe
   // With `durable` the call's last event carries its first one to the disk: one sync, not two.
   if (call.durability == Durability::kDurable) sync = SyncClass::kEventually;
   LG_ASSIGN(call.invoked_seq, context_.journal.record(event, sync, RecordUse::kNewWork));
+  if (event.correlation_id() != call.correlation_id) call.recorded_correlation_id = event.correlation_id();
   return call.invoked_seq;
 }
 
@@ -257,7 +246,7 @@ void Dispatcher::succeed(Call& call, CallReply reply) {
   event.set_actor(call.requested_by);
   v1::PluginResult& result = *event.mutable_plugin_result();
   result.set_execution_id(call.execution_id);
-  fill_content(reply.output, *result.mutable_output());
+  policy::store(reply.output, payload_rule(record), *result.mutable_output());
   *result.mutable_figures() = reply.figures;
   result.clear_warnings();
   for (const std::string& warning : reply.warnings) result.add_warnings(warning);

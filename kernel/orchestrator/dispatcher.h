@@ -14,6 +14,7 @@
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/plugin_calls.h"
+#include "kernel/policy/payload_policy.h"
 
 namespace liongate::orchestrator {
 
@@ -51,6 +52,7 @@ class Dispatcher final : public CallSink {
 
   Result<void> check(const CallRequest& request, PluginActor* actor);
   std::unique_ptr<Call> make_call(CallRequest request, PluginActor& actor, std::unique_ptr<CallHandler> handler);
+  policy::PayloadRule payload_rule(const registry::PluginRecord& record) const;
   Result<EventSeq> record_invoked(Call& call, const registry::PluginRecord& record);
   void record_refused(const CallRequest& request, const PluginActor& actor, const Error& error);
   void complete(Call& call, Result<EventSeq> recorded, Result<CallReply> outcome);

@@ -83,7 +83,7 @@ Result<void> Loader::check(const Load& load) {
 
 Result<void> Loader::check_policy(const Load& load) {
   auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder());
-  if (!refusal) return {};
+  if (!refusal) return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
   v1::Event event;
   event.set_type("PermissionDenied");
   event.set_plugin_name(load.loaded.manifest().name());

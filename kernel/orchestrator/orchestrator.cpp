@@ -10,8 +10,10 @@ using lifecycle::State;
 Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
     : log_(parts.log),
       snapshots_(parts.snapshots),
-      journal_(parts.log, registry_),
-      context_{parts.io, parts.clock, parts.launcher, parts.inspector, registry_, journal_, std::move(settings)},
+      secrets_(std::move(parts.environment)),
+      journal_(parts.log, registry_, secrets_),
+      context_{parts.io,  parts.clock, parts.launcher, parts.inspector,
+               registry_, journal_,    secrets_,       std::move(settings)},
       dispatcher_(context_),
       keeper_(context_, dispatcher_, parts.snapshots),
       loader_(context_, *this),
@@ -62,6 +64,10 @@ Result<RecoveryReport> Orchestrator::recover(const DaemonIdentity& identity) {
             snapshot::replay(log_.view(), snapshots_ == nullptr ? nullptr : &snapshots_->store()));
   registry_ = std::move(replayed.registry);
   LG_TRY(record_start(identity, replayed));
+  for (const registry::PluginRecord* record : registry_.list()) {
+    // One that is too short to be hidden keeps its plugin from being started, not the daemon.
+    static_cast<void>(secrets_.learn(record->loaded().manifest()).has_value());
+  }
   for (const auto& [seq, interrupted] : replayed.open_calls.by_seq()) {
     LG_TRY(dispatcher_.record_interrupted(interrupted));
   }
@@ -276,6 +282,19 @@ Counts Orchestrator::counts() const {
     counts.calls_queued += plugin->waiting_count();
   }
   return counts;
+}
+
+Result<void> Orchestrator::set_settings(Settings settings, const v1::DaemonConfigChanged& changed,
+                                        const std::string& actor) {
+  if (changed.changed_keys_size() + changed.restart_keys_size() > 0) {
+    v1::Event event;
+    event.set_type("ConfigChanged");
+    event.set_actor(actor);
+    *event.mutable_daemon_config_changed() = changed;
+    LG_TRY(journal_.record_state(event));
+  }
+  context_.settings = std::move(settings);
+  return {};
 }
 
 void Orchestrator::copy_state(std::function<void(registry::StateCopy)> done) {

@@ -28,7 +28,8 @@ struct OrchestratorParts {
   supervision::Launcher& launcher;
   registry::PluginInspector& inspector;
   event_log::EventLog& log;
-  snapshot::SnapshotWriter* snapshots = nullptr;  // null: the whole log is read at every start
+  snapshot::SnapshotWriter* snapshots = nullptr;       // null: the whole log is read at every start
+  policy::Secrets::Environment environment = nullptr;  // null: there are no variables
 };
 
 // How a start came to its state.
@@ -106,7 +107,9 @@ class Orchestrator final : private PluginHost {
 
   // --- the daemon ---
   Counts counts() const;
-  void set_settings(Settings settings) { context_.settings = std::move(settings); }
+  // Replaces the settings. What differs is recorded first (ConfigChanged), unless nothing does: a change that cannot be
+  // recorded is not made.
+  Result<void> set_settings(Settings settings, const v1::DaemonConfigChanged& changed, const std::string& actor);
   void on_durable(EventSeq seq) {
     journal_.on_durable(seq);
     keeper_.on_durable();
@@ -142,6 +145,7 @@ class Orchestrator final : private PluginHost {
   event_log::EventLog& log_;
   snapshot::SnapshotWriter* snapshots_;
   registry::Registry registry_;
+  policy::Secrets secrets_;
   Journal journal_;
   KernelContext context_;
   Dispatcher dispatcher_;

@@ -147,6 +147,10 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
     fail_plugin(actor, refusal->error, std::move(done));
     return;
   }
+  if (const Result<void> hidden = context_.secrets.learn(record_.loaded().manifest()); !hidden) {
+    fail_plugin(actor, hidden.error(), std::move(done));
+    return;
+  }
   // Changed code never runs silently: the files are compared with what was loaded before every start.
   context_.inspector.digest(
       record_.loaded(), [this, alive = alive_, kind, actor, done = std::move(done)](Result<std::string> digest) {

@@ -114,7 +114,8 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
         *io_, clock_, *log_, snapshot::open_store(wanted.snapshot_folder).value(), "test"});
   }
   orchestrator_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get()},
+      orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(),
+                                      wanted.environment},
       std::move(wanted.settings));
   orchestrator_->set_on_warning([this](const std::string& text) { warnings.push_back(text); });
   Result<orchestrator::RecoveryReport> recovered = orchestrator_->recover({"test", "testing", ::getpid()});

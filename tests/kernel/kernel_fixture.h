@@ -94,7 +94,8 @@ struct KernelOptions {
   std::uint64_t segment_bytes = limits::kLogSegmentBytes;
   std::string snapshot_folder;           // empty: no snapshots
   std::chrono::seconds clock_offset{0};  // the wall clock as this life finds it
-  bool may_fail = false;                 // `failure` then says why it did not start
+  policy::Secrets::Environment environment;
+  bool may_fail = false;  // `failure` then says why it did not start
 };
 
 class Kernel {
