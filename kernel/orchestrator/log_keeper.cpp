@@ -28,7 +28,10 @@ void LogKeeper::warn(const std::string& text) const {
 }
 
 void LogKeeper::begin(const snapshot::ReplayedState& replayed, std::int64_t log_time_ns) {
-  if (replayed.snapshot_seq > 0) usable_ = {replayed.snapshot_seq};
+  // The older one may be needed yet, so what it needs stays too.
+  for (const EventSeq seq : {replayed.older_seq, replayed.snapshot_seq}) {
+    if (seq > 0) usable_.push_back(seq);
+  }
   counted_seq_ = replayed.snapshot_seq;
   bytes_before_ = replayed.bytes_replayed;
   for (const std::string& ignored : replayed.snapshots_ignored) warn("snapshot ignored: " + ignored);
@@ -77,7 +80,18 @@ void LogKeeper::take_last(std::function<void()> done) {
     return;
   }
   on_last_ = std::move(done);
+  // A disk that does not answer must not keep the daemon from ending.
+  timer_.expires_after(std::chrono::milliseconds(limits::kShutdownDrainMs));
+  timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
+    if (!error && *alive) finish_last();
+  });
   if (!writing_) take();
+}
+
+void LogKeeper::finish_last() {
+  ended_ = true;
+  timer_.cancel();
+  if (const auto done = std::exchange(on_last_, nullptr)) done();
 }
 
 void LogKeeper::take() {
@@ -100,6 +114,7 @@ void LogKeeper::take() {
 
 void LogKeeper::on_written(const Result<snapshot::WrittenSnapshot>& written) {
   writing_ = false;
+  if (ended_) return;
   if (written) {
     usable_.push_back(written->seq);
     if (usable_.size() > limits::kSnapshotsKept) usable_.erase(usable_.begin());
@@ -116,8 +131,8 @@ void LogKeeper::on_written(const Result<snapshot::WrittenSnapshot>& written) {
   } else {
     warn("no snapshot was taken: " + written.error().message);
   }
-  if (const auto done = std::exchange(on_last_, nullptr)) {
-    done();
+  if (on_last_) {
+    finish_last();
     return;
   }
   remove_segments();

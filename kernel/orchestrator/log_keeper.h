@@ -46,6 +46,7 @@ class LogKeeper {
  private:
   void take();
   void on_written(const Result<snapshot::WrittenSnapshot>& written);
+  void finish_last();
   void look_at_clock();
   void record_jump(std::int64_t expected_ns, std::int64_t found_ns);
   void remove_segments();
@@ -62,6 +63,7 @@ class LogKeeper {
   std::uint64_t counted_bytes_ = 0;
   std::uint64_t bytes_before_ = 0;  // replayed at the start, and so not in the journal's count
   bool writing_ = false;
+  bool ended_ = false;  // nothing is recorded any more
   std::function<void()> on_last_;
   EventSeq removed_through_ = 0;
   std::int64_t seen_wall_ns_ = 0;

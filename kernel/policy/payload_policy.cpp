@@ -59,6 +59,7 @@ std::optional<std::string> redacted(const std::string& text,
 }
 
 void leave_out(const std::string& bytes, const char* why, v1::Content& content) {
+  content.clear_kind();
   content.set_sha256(sha256_hex(bytes));
   content.set_left_out(why);
 }
@@ -75,8 +76,10 @@ PayloadRule payload_rule(const v1::ManifestLog& log, std::size_t bytes_max) {
 
 void store(const v1::Payload& payload, const PayloadRule& rule, v1::Content& content) {
   const std::string& bytes = payload.has_data() ? payload.data() : payload.text();
-  content.Clear();
+  // Not cleared as a whole: events are reused, and their texts keep their memory.
   content.set_size_bytes(bytes.size());
+  content.clear_sha256();
+  content.clear_left_out();
   if (bytes.size() > rule.bytes_max) {
     leave_out(bytes, "size", content);
     return;

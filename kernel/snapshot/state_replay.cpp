@@ -71,10 +71,14 @@ Result<void> StateReplay::try_snapshot(const LogView& log, SnapshotStore& store,
 Result<bool> StateReplay::restore(const LogView& log, SnapshotStore& store, Base base, EventSeq until) {
   LG_ASSIGN(std::vector<EventSeq> seqs, store.list());
   if (base == Base::kOldest) std::reverse(seqs.begin(), seqs.end());
-  for (const EventSeq seq : seqs) {
+  for (auto at = seqs.begin(); at != seqs.end(); ++at) {
+    const EventSeq seq = *at;
     if (seq > until) continue;
     const Result<void> usable = try_snapshot(log, store, seq);
-    if (usable) return true;
+    if (usable) {
+      if (base == Base::kNewest && at + 1 != seqs.end()) state_.older_seq = *(at + 1);
+      return true;
+    }
     state_.snapshots_ignored.push_back(file_name(seq) + ": " + usable.error().message);
   }
   return false;

@@ -24,6 +24,7 @@ struct ReplayedState {
   registry::OpenCalls open_calls;
   EventSeq seq = 0;           // the last event applied
   EventSeq snapshot_seq = 0;  // what it was built on; 0: the log alone
+  EventSeq older_seq = 0;     // the snapshot before that, which was not looked into; 0: there is none
   std::uint64_t events_replayed = 0;
   std::uint64_t bytes_replayed = 0;
   std::int64_t log_time_ns = 0;                // of the last event; 0 where there is none
