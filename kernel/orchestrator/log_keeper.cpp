@@ -54,6 +54,7 @@ void LogKeeper::arm_timer() {
 }
 
 void LogKeeper::check() {
+  if (ended_) return;
   look_at_clock();
   remove_segments();
 }
@@ -67,7 +68,7 @@ registry::StateCopy LogKeeper::copy_state() const {
 }
 
 void LogKeeper::on_durable() {
-  if (writer_ == nullptr || writing_ || on_last_) return;
+  if (writer_ == nullptr || writing_ || on_last_ || ended_) return;
   const std::uint64_t events = context_.journal.last_seq() - counted_seq_;
   const std::uint64_t bytes = bytes_before_ + context_.journal.bytes_recorded() - counted_bytes_;
   if (events >= context_.settings.snapshot_every_events || bytes >= context_.settings.snapshot_every_bytes) take();
@@ -75,11 +76,11 @@ void LogKeeper::on_durable() {
 
 void LogKeeper::take_last(std::function<void()> done) {
   timer_.cancel();
-  if (writer_ == nullptr || context_.journal.last_seq() == 0 || context_.journal.read_only()) {
-    done();
+  on_last_ = std::move(done);
+  if (writer_ == nullptr || context_.journal.read_only()) {
+    finish_last();
     return;
   }
-  on_last_ = std::move(done);
   // A disk that does not answer must not keep the daemon from ending.
   timer_.expires_after(std::chrono::milliseconds(limits::kShutdownDrainMs));
   timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
@@ -156,6 +157,7 @@ event_log::RetentionRule LogKeeper::rule() const {
 }
 
 void LogKeeper::remove_segments() {
+  if (ended_) return;  // nothing comes after DaemonStopped
   const auto removal = context_.journal.log().removable(rule());
   if (!removal || removal->first_seq <= removed_through_) return;  // the second: recorded, and on its way
   v1::Event event;
