@@ -3,6 +3,7 @@
 #include "cli/connection.h"
 #include "cli/json_output.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "cli/sibling_program.h"
 #include "cli/table.h"
 #include "liongate/v1/event_service.grpc.pb.h"
@@ -48,8 +49,10 @@ ExitCode verify_log(Context& context, const VerifyOptions& options) {
   request.set_check_state(options.check_state);
   v1::VerifyLogResponse response;
   Connection connection(context);
+  Progress progress(context, "verifying the log", error_terminal());
   const grpc::Status status =
       connection.call<v1::EventService>(&v1::EventService::Stub::VerifyLog, request, response, kChangeDeadlineMs);
+  progress.end();
   if (!status.ok()) return fail(context, connection.failure(context.verb, status));
   if (context.json()) {
     print_json(context, response);

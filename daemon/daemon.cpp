@@ -173,14 +173,22 @@ DaemonFacts Daemon::facts() const {
 void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
-  event_service_ = std::make_unique<GrpcEventService>(*kernel_, *readers_, foundation_.config.state_dir);
+  event_service_ = std::make_unique<GrpcEventService>(
+      *readers_, log_folder(foundation_.config.state_dir),
+      LivingState{snapshot_folder(foundation_.config.state_dir),
+                  [this](std::function<void(registry::StateCopy)> done) { kernel_->copy_state(std::move(done)); }});
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); },
                           [this](const std::string& actor) { return reload_config(actor); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
+  const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
+                                    std::function<void()> then) {
+    kernel_->record_denial(actor, action, why, std::move(then));
+  };
   server_ = std::make_unique<GrpcServer>(
       io_, peers_,
-      GrpcServices{*plugin_service_, *event_service_, *system_service_, *health_service_, reflection_service_});
+      GrpcServices{*plugin_service_, *event_service_, *system_service_, *health_service_, reflection_service_},
+      record_denial);
 }
 
 Result<void> Daemon::open() {
@@ -193,6 +201,9 @@ Result<void> Daemon::open() {
           server_->adopt(*number);
         } else {
           spdlog::warn("a connection was refused: {}", number.error().message);
+          if (number.error().reason == Reason::kUnauthenticated) {
+            kernel_->record_denial("unknown", "connect", number.error(), [] {});
+          }
         }
       });
   LG_TRY(open_log());
@@ -297,6 +308,7 @@ void Daemon::shut_down(const std::string& reason) {
 }
 
 void Daemon::stop_edges() {
+  readers_->begin_stop();
   // gRPC waits until every open call is answered, and answers come from this thread: it must go on meanwhile.
   stopper_ = std::thread([this] {
     server_->stop(500);
@@ -342,6 +354,13 @@ Result<void> Daemon::run() {
 }
 
 }  // namespace
+
+std::string log_folder(const std::string& state_dir) {
+  return state_dir + "/log";
+}
+std::string snapshot_folder(const std::string& state_dir) {
+  return state_dir + "/snapshots";
+}
 
 std::string program_folder() {
   std::error_code error;

@@ -7,12 +7,16 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
+#include "daemon/log_repair.h"
+#include "kernel/base/failpoint.h"
 
 namespace {
 
@@ -25,11 +29,13 @@ struct Words {
   std::string socket;
   std::string environment;
   std::string verify_folder;
+  std::string repair_folder;
   std::string output = "table";
   bool verify_state = false;
   bool print_config = false;
   bool check_config = false;
   bool check_host = false;
+  bool list_failpoints = false;
 };
 
 int fail(const Error& error) {
@@ -67,15 +73,28 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   return config;
 }
 
-Result<v1::VerifyLogResponse> verify(const std::string& folder, bool check_state) {
-  if (::access(daemon::log_folder(folder).c_str(), F_OK) == 0) return daemon::verify_state_folder(folder, check_state);
-  // It may also be the log folder itself, which says nothing of snapshots.
-  if (check_state) {
+constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
+
+// The folder may be the daemon's state folder or the log folder itself.
+std::string log_folder_in(const std::string& folder) {
+  return ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
+}
+
+int repair_log(const std::string& folder, bool json) {
+  const auto repaired = daemon::repair_log(log_folder_in(folder), json);
+  return repaired ? 0 : fail(repaired.error());
+}
+
+// Replays the log of a state folder and holds what it makes against the snapshots.
+Result<v1::StateVerification> verify_state(const std::string& folder) {
+  if (log_folder_in(folder) == folder) {
     return make_error(Reason::kInvalidArgument, folder + " is no state folder: it has no folder log")
         .with_hint("name the folder that --state-dir names");
   }
-  LG_ASSIGN(const event_log::Verification verification, event_log::verify(folder));
-  return daemon::to_response(verification);
+  LG_ASSIGN(const event_log::LogView log, event_log::view_offline(log_folder_in(folder)));
+  LG_ASSIGN(const auto store, snapshot::find_store(daemon::snapshot_folder(folder)));
+  LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt));
+  return daemon::to_message(state);
 }
 
 void print_state(const v1::StateVerification& state) {
@@ -90,9 +109,23 @@ void print_state(const v1::StateVerification& state) {
 }
 
 int verify_log(const std::string& folder, bool check_state, bool json) {
-  const auto verified = verify(folder, check_state);
-  if (!verified) return fail(verified.error());
-  const v1::VerifyLogResponse& response = *verified;
+  const bool watched = ::isatty(STDERR_FILENO) == 1;
+  const auto begin = std::chrono::steady_clock::now();
+  bool shown = false;
+  const auto verification = event_log::verify(log_folder_in(folder), [&](std::uint64_t done, std::uint64_t total) {
+    if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
+    std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
+    shown = true;
+    return true;
+  });
+  if (shown) std::fputs("\r\x1b[K", stderr);
+  if (!verification) return fail(verification.error());
+  v1::VerifyLogResponse response = daemon::to_response(*verification);
+  if (check_state && response.intact()) {
+    auto state = verify_state(folder);
+    if (!state) return fail(state.error());
+    *response.mutable_state() = std::move(*state);
+  }
   if (json) {
     print_json(response);
   } else {
@@ -109,6 +142,18 @@ int verify_log(const std::string& folder, bool check_state, bool json) {
   }
   const bool whole = response.intact() && (!response.has_state() || response.state().matches());
   return whole ? 0 : static_cast<int>(ExitCode::kFailure);
+}
+
+// A daemon that serves somebody must not be made to die by what stands in its environment.
+Result<void> arm_failpoint(config::Environment environment) {
+  const char* const text = std::getenv("LIONGATE_FAILPOINT");
+  if (text == nullptr) return {};
+  if (environment != config::Environment::kDevelopment && environment != config::Environment::kTesting) {
+    return make_error(Reason::kInvalidConfig,
+                      "LIONGATE_FAILPOINT is set in environment " + std::string(config::name_of(environment)))
+        .with_hint("unset it; failpoints are for --environment development and testing");
+  }
+  return failpoint::arm(text);
 }
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
@@ -150,10 +195,14 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
   app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  app.add_option("--repair-log", words.repair_folder,
+                 "keep a damaged log up to the damage, move the rest aside, and end")
+      ->type_name("DIR");
   app.add_flag("--state", words.verify_state,
                "with --verify-log: also replay the log and hold the state it makes against the snapshots");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
-  app.add_option("-o,--output", words.output, "table or json, for the two above")
+  app.add_flag("--list-failpoints", words.list_failpoints, "for tests: the names LIONGATE_FAILPOINT knows, and end");
+  app.add_option("-o,--output", words.output, "table or json, for the three above")
       ->check(CLI::IsMember({"table", "json"}));
   app.set_version_flag("--version", std::string("liongated ") + LIONGATE_VERSION);
   app.footer(
@@ -181,6 +230,11 @@ int main(int argc, char** argv) {
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
   if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.verify_state, json);
+  if (!words.repair_folder.empty()) return repair_log(words.repair_folder, json);
+  if (words.list_failpoints) {
+    for (const failpoint::Name& name : failpoint::kNames) std::puts(std::string(name.text).c_str());
+    return 0;
+  }
   std::string config_path;
   auto config = configure(words, config_path);
   if (!config) return fail(config.error());
@@ -193,6 +247,7 @@ int main(int argc, char** argv) {
     std::printf("%s: valid\n", config_path.c_str());
     return 0;
   }
+  if (const auto armed = arm_failpoint(config->environment); !armed) return fail(armed.error());
   auto foundation = daemon::lay_foundation(std::move(*config), config_path);
   if (!foundation) return fail(foundation.error());
   const Result<void> served = daemon::run_daemon(std::move(*foundation));

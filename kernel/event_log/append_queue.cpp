@@ -79,17 +79,22 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
   return Push::kTaken;
 }
 
-AppendQueue::Taken AppendQueue::take() {
-  using SteadyClock = std::chrono::steady_clock;
+AppendQueue::Taken AppendQueue::take(std::optional<runtime::SteadyClock::time_point> due) {
+  using runtime::SteadyClock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
   auto deadline = SteadyClock::now() + kDoze;
   bool dozed = false;  // a whole doze passed without anything urgent
   while (!urgent_ && !stop_ && !poked_) {
     if (dozed && !batches_.empty()) break;
+    if (due && SteadyClock::now() >= *due) break;
     if (dozed) {
       sleep_ = Sleep::kDeep;
-      wake_.wait(lock);
+      if (due) {
+        wake_.wait_until(lock, *due);
+      } else {
+        wake_.wait(lock);
+      }
       dozed = false;
       deadline = SteadyClock::now() + kDoze;
     } else {
@@ -131,14 +136,6 @@ void AppendQueue::poke() {
   {
     const std::lock_guard lock(mutex_);
     poked_ = true;
-  }
-  wake_.notify_all();
-}
-
-void AppendQueue::ask_sync() {
-  {
-    const std::lock_guard lock(mutex_);
-    urgent_ = sync_ = true;
   }
   wake_.notify_all();
 }

@@ -41,7 +41,7 @@ std::optional<Removal> Catalog::removable(const RetentionRule& rule) const {
   for (std::size_t i = 0; i + 1 < segments_.size(); ++i) {
     const Segment& segment = segments_[i];
     const EventSeq next_seq = segments_[i + 1].first_seq;
-    if (next_seq > rule.needed_seq) break;  // it holds what is needed
+    if (next_seq > rule.needed_seq || next_seq > committed_seq_) break;  // it holds what is needed
     const bool too_much = rule.bytes_max > 0 && bytes > rule.bytes_max;
     const bool too_old = segment.last_time_ns < rule.older_than_ns;
     if (!too_much && !too_old) break;
@@ -60,6 +60,8 @@ std::optional<Removal> Catalog::removable(const RetentionRule& rule) const {
 std::optional<std::string> Catalog::forget_oldest(EventSeq last_seq) {
   const std::lock_guard lock(mutex_);
   if (segments_.size() < 2 || segments_[1].first_seq > last_seq + 1) return std::nullopt;
+  // What remains must hold an event: in an empty log nobody would find the next number, nor the node's name.
+  if (segments_[1].first_seq > committed_seq_) return std::nullopt;
   const std::string name = segment_name(segments_.front().first_seq);
   segments_.pop_front();
   return name;

@@ -5,13 +5,13 @@
 #pragma once
 
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "kernel/base/ids.h"
 #include "kernel/event_log/retention.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 
@@ -65,7 +65,7 @@ class Catalog {
     std::vector<Mark> marks;  // some batch starts, so that a reader in the middle need not walk from the header
   };
 
-  mutable std::mutex mutex_;
+  mutable runtime::Mutex mutex_;
   std::deque<Segment> segments_;
   EventSeq committed_seq_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::event_log {
 namespace {
 
@@ -26,6 +28,7 @@ CommitWriter::CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Cat
       end_(end),
       queue_(batch_bytes_max(options)),
       prewriter_(storage_, options.segment_bytes, [this] { queue_.poke(); }),
+      footer_maker_(storage_, options.segment_bytes),
       durable_seq_(end.last_seq),
       thread_([this] { run(); }) {}
 
@@ -42,10 +45,12 @@ Result<void> CommitWriter::close() {
 
 void CommitWriter::run() {
   for (;;) {
-    AppendQueue::Taken taken = queue_.take();
+    AppendQueue::Taken taken = queue_.take(sync_due_);
+    const bool due = sync_due_ && runtime::SteadyClock::now() >= *sync_due_;
+    taken.sync = sync_wanted_.exchange(false) || taken.sync || due;
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
-    if (result && (!taken.batches.empty() || taken.sync)) result = commit(taken);
+    if (result && (!taken.batches.empty() || (taken.sync && sync_due_))) result = commit(taken);
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
     report_read_only();
@@ -57,9 +62,12 @@ void CommitWriter::run() {
 
 Result<void> CommitWriter::commit(AppendQueue::Taken& taken) {
   for (Batch& batch : taken.batches) LG_TRY(write_when_space(batch));
-  if (taken.sync) LG_TRY(sync());
-  publish();
-  notify_listeners();
+  if (taken.sync) {
+    LG_TRY(sync());
+    notify_listeners();
+  } else if (!sync_due_) {
+    sync_due_ = runtime::SteadyClock::now() + std::chrono::milliseconds(limits::kLogSyncDelayMs);
+  }
   return {};
 }
 
@@ -96,6 +104,7 @@ Result<void> CommitWriter::write(Batch& batch) {
                           .begin_offset = begin,
                           .end_offset = segment_->position(),
                           .last_time_ns = batch.last_time_ns()});
+  footer_maker_.written(segment_->position());
   return {};
 }
 
@@ -103,16 +112,18 @@ Result<void> CommitWriter::begin_segment() {
   LG_TRY(prewriter_.wait_for_spare());
   LG_ASSIGN(segment_, SegmentWriter::create(*storage_, end_, clock_.wall_ns()));
   prewriter_.used_spare();
+  footer_maker_.begin(segment_->first_seq());
   catalog_->add_active(segment_->first_seq());
   if (handlers_.on_segment_begun) handlers_.on_segment_begun();
+  const RetentionRule rule{.bytes_max = options_.retention_bytes_max, .needed_seq = catalog_->committed_seq()};
+  if (const auto removal = catalog_->removable(rule)) remove_through_ = removal->last_seq;
   return {};
 }
 
 Result<void> CommitWriter::end_segment(SealReason reason) {
   LG_TRY(sync());
-  publish();
   prewriter_.left();
-  LG_TRY(segment_->seal(reason, end_));
+  LG_TRY(segment_->seal(reason, end_, footer_maker_.finish(segment_->position())));
   segment_.reset();
   return {};
 }
@@ -120,13 +131,28 @@ Result<void> CommitWriter::end_segment(SealReason reason) {
 Result<void> CommitWriter::sync() {
   if (!segment_) return {};
   LG_TRY(segment_->sync());
+  sync_due_.reset();
   publish();  // first, so that whoever hears that an event is durable can read it
   if (segment_->last_seq() == durable_seq()) return {};
-  durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  failpoint::reach(failpoint::Point::kLogAcknowledged);
   return {};
 }
 
+void CommitWriter::sync_up_to(EventSeq seq, std::chrono::milliseconds wait) {
+  if (durable_seq() >= seq || failed() || read_only()) return;
+  sync_wanted_ = true;
+  queue_.poke();
+  std::unique_lock lock(durable_mutex_);
+  durable_wake_.wait_for(lock, wait, [&] { return durable_seq() >= seq || failed(); });
+}
+
+// What is durable may be read: no sooner, or a reader's cursor could point behind what a crash leaves.
 void CommitWriter::publish() {
   if (unpublished_.empty()) return;
   for (const Catalog::CommittedBatch& batch : unpublished_) catalog_->commit(batch);
@@ -137,6 +163,11 @@ void CommitWriter::publish() {
 void CommitWriter::notify_listeners() {
   const std::lock_guard lock(listeners_mutex_);
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
+}
+
+void CommitWriter::sync_soon() {
+  sync_wanted_ = true;
+  queue_.poke();
 }
 
 void CommitWriter::remove_through(EventSeq last_seq) {
@@ -169,7 +200,11 @@ void CommitWriter::report_read_only() {
 
 void CommitWriter::fail(Error error) {
   failure_ = std::move(error);
-  failed_.store(true, std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    failed_.store(true, std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_fatal) handlers_.on_fatal(*failure_);
 }
 

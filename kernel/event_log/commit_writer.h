@@ -9,13 +9,13 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
+#include "kernel/event_log/footer_maker.h"
 #include "kernel/event_log/prewriter.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/segment_writer.h"
 
 namespace liongate::event_log {
@@ -33,10 +33,15 @@ class CommitWriter {
   // Only after failed(): what it was.
   const Error& failure() const { return *failure_; }
 
+  // Has everything up to `seq` synced that was queued, and waits for it, at most for `wait`; not at all while there is
+  // no space.
+  void sync_up_to(EventSeq seq, std::chrono::milliseconds wait);
+
   std::uint64_t add_listener(std::function<void(EventSeq)> listener);
   void remove_listener(std::uint64_t token);
 
-  // See EventLog::remove_through; any thread.
+  // See EventLog::sync_soon and EventLog::remove_through; any thread.
+  void sync_soon();
   void remove_through(EventSeq last_seq);
 
   // Commits what is queued, seals, ends the thread. Call once.
@@ -64,6 +69,7 @@ class CommitWriter {
   LogEnd end_;
   AppendQueue queue_;
   Prewriter prewriter_;
+  FooterMaker footer_maker_;
   std::unique_ptr<SegmentWriter> segment_;
   std::vector<Catalog::CommittedBatch> unpublished_;  // written, not yet to be read
   EventSeq committed_seq_ = 0;
@@ -75,10 +81,15 @@ class CommitWriter {
   bool reported_read_only_ = false;
   bool removal_failed_ = false;
 
-  std::mutex listeners_mutex_;
+  std::optional<runtime::SteadyClock::time_point> sync_due_;  // something was written that nobody waits for
+  std::atomic<bool> sync_wanted_{false};
+  runtime::Mutex durable_mutex_;  // for durable_wake_ alone
+  runtime::Condition durable_wake_;
+
+  runtime::Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
   std::uint64_t next_token_ = 1;
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 }  // namespace liongate::event_log

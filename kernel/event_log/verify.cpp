@@ -1,5 +1,6 @@
 #include "kernel/event_log/verify.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kernel/event_log/folder_lock.h"
@@ -13,7 +14,8 @@ constexpr int kRereadsMax = 5;
 
 class Verifier {
  public:
-  Verifier(Storage& storage, LogState state) : storage_(storage), state_(state) {}
+  Verifier(Storage& storage, LogState state, const VerifyProgress& progress)
+      : storage_(storage), state_(state), progress_(progress) {}
 
   Result<Verification> run();
 
@@ -27,9 +29,11 @@ class Verifier {
 
   Storage& storage_;
   const LogState state_;
+  const VerifyProgress& progress_;
+  std::uint64_t bytes_done_ = 0;  // of whole segments
+  std::uint64_t bytes_total_ = 0;
   Verification result_;
-  bool begins_anew_ = false;  // what was in front of the next segment was removed while the ones before were read
-  bool chained_ = false;      // the segment before was read, so that the next one can be held against it
+  bool chained_ = false;  // the segment before was read, so that the next one can be held against it
   NodeId node_{};
   Hash hash_{};
 };
@@ -45,10 +49,13 @@ void Verifier::report(DamageKind kind, const std::string& segment, std::uint64_t
 }
 
 void Verifier::check_joint(const OpenedSegment& segment, const std::string& name) {
-  if (result_.segments == 1 || begins_anew_) {
-    begins_anew_ = false;
-    if (result_.segments == 1) result_.first_seq = segment.header.first_seq;
+  if (result_.first_seq == 0) {  // the first that could be read
+    result_.first_seq = segment.header.first_seq;
     result_.last_seq = segment.header.first_seq - 1;
+    return;
+  }
+  if (!chained_) {  // nobody knows where the segment before ended: that it cannot be read is said already
+    result_.last_seq = std::max(result_.last_seq, segment.header.first_seq - 1);
     return;
   }
   if (segment.header.node != node_) report(DamageKind::kBadHeader, name, 0, "it belongs to another node");
@@ -79,8 +86,8 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   auto segment = open_segment(storage_, name, Access::kRead);
   if (!segment) {
     Error& error = segment.error();
-    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it meanwhile
-      begins_anew_ = true;
+    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it and what was before it
+      chained_ = false;
       return {};
     }
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
@@ -91,10 +98,13 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   }
   ++result_.segments;
   check_joint(*segment, name);
-  const ScanOptions options{.hashes = ScanOptions::Hashes::kVerify,
-                            .on_damage = ScanOptions::OnDamage::kContinue,
-                            .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner};
+  const ScanOptions options{
+      .hashes = ScanOptions::Hashes::kVerify,
+      .on_damage = ScanOptions::OnDamage::kContinue,
+      .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
+      .go_on = [this](std::uint64_t offset) { return !progress_ || progress_(bytes_done_ + offset, bytes_total_); }};
   LG_ASSIGN(SegmentScan scan, scan_segment(*segment, options));
+  bytes_done_ += segment->size_bytes;
   // A batch that was being written while it was read, and the commits that followed it meanwhile, look like damage.
   // What is damaged stays so; what was written is whole when it is read again.
   for (int again = 0; again < kRereadsMax && !scan.damages.empty() && state_ == LogState::kWritten; ++again) {
@@ -106,8 +116,9 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   result_.last_seq = scan.last_seq;
   node_ = segment->header.node;
   hash_ = scan.hash;
-  chained_ = true;
-  check_tail(scan, name);
+  // An inner segment that cannot be read to its seal was reported where that begins; what its seal said nobody knows.
+  chained_ = scan.sealed || place == Place::kLast;
+  if (chained_) check_tail(scan, name);
   return {};
 }
 
@@ -115,6 +126,11 @@ Result<Verification> Verifier::run() {
   LG_ASSIGN(FolderListing listing, list_folder(storage_));
   result_.foreign_files = std::move(listing.foreign);
   result_.in_use = state_ == LogState::kWritten;
+  for (const std::string& name : listing.segments) {
+    const auto file = storage_.open(name, Access::kRead);  // what cannot be opened is found below
+    const auto size = file ? (*file)->size_bytes() : Result<std::uint64_t>(std::uint64_t{0});
+    bytes_total_ += size ? *size : 0;
+  }
   for (std::size_t i = 0; i < listing.segments.size(); ++i) {
     LG_TRY(check(listing.segments[i], i + 1 == listing.segments.size() ? Place::kLast : Place::kInner));
   }
@@ -143,13 +159,13 @@ std::string_view name_of(DamageKind kind) {
   return "unknown";
 }
 
-Result<Verification> verify_storage(Storage& storage, LogState state) {
-  return Verifier(storage, state).run();
+Result<Verification> verify_storage(Storage& storage, LogState state, const VerifyProgress& progress) {
+  return Verifier(storage, state, progress).run();
 }
 
-Result<Verification> verify(const std::string& folder) {
+Result<Verification> verify(const std::string& folder, const VerifyProgress& progress) {
   LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
-  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest);
+  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, progress);
 }
 
 }  // namespace liongate::event_log
