@@ -116,7 +116,10 @@ Result<void> CommitWriter::begin_segment() {
   catalog_->add_active(segment_->first_seq());
   if (handlers_.on_segment_begun) handlers_.on_segment_begun();
   const RetentionRule rule{.bytes_max = options_.retention_bytes_max, .needed_seq = catalog_->committed_seq()};
-  if (const auto removal = catalog_->removable(rule)) remove_through_ = removal->last_seq;
+  if (const auto removal = catalog_->removable(rule)) {
+    remove_through_ = removal->last_seq;
+    remove_segments();
+  }
   return {};
 }
 
