@@ -46,6 +46,23 @@ std::string loaded_text(const v1::PluginLoaded& loaded) {
   return loaded.manifest().version() + " from " + from + (loaded.start() ? "" : ", not started");
 }
 
+std::string removed_text(const v1::LogSegmentsRemoved& removed) {
+  return "events " + std::to_string(removed.first_seq()) + " to " + std::to_string(removed.last_seq()) + ", " +
+         bytes_text(removed.size_bytes()) + ", for their " + removed.reason();
+}
+
+std::string keys_text(const v1::DaemonConfigChanged& changed) {
+  std::string out;
+  for (const std::string& key : changed.changed_keys()) out += (out.empty() ? "" : ", ") + key;
+  for (const std::string& key : changed.restart_keys()) out += (out.empty() ? "" : ", ") + key + " (at a restart)";
+  return out;
+}
+
+std::string jump_text(const v1::ClockJumped& jump) {
+  const auto seconds = jump.found().seconds() - jump.expected().seconds();
+  return seconds > 0 ? std::to_string(seconds) + " s forward" : std::to_string(-seconds) + " s back";
+}
+
 // Events about the daemon and its log.
 std::string system_detail(const v1::Event& event) {
   switch (event.payload_case()) {
@@ -56,6 +73,15 @@ std::string system_detail(const v1::Event& event) {
     case v1::Event::kLogRecovered:
       return bytes_text(event.log_recovered().bytes_dropped()) + " of a torn tail cut off " +
              event.log_recovered().segment() + " at " + std::to_string(event.log_recovered().offset());
+    case v1::Event::kSnapshotTaken:
+      return "of event " + std::to_string(event.snapshot_taken().at_seq()) + ", " +
+             bytes_text(event.snapshot_taken().size_bytes());
+    case v1::Event::kLogSegmentsRemoved:
+      return removed_text(event.log_segments_removed());
+    case v1::Event::kDaemonConfigChanged:
+      return keys_text(event.daemon_config_changed());
+    case v1::Event::kClockJumped:
+      return jump_text(event.clock_jumped());
     case v1::Event::kPermissionDenied:
       return event.permission_denied().permission() + " " + event.permission_denied().message();
     case v1::Event::kSandboxPosture:

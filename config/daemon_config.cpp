@@ -21,6 +21,11 @@ constexpr int kBusyPollUsMax = 10'000;
 constexpr std::uint64_t kLogSegmentBytesMin = 64 * 1024;
 constexpr std::uint64_t kLogSegmentBytesMax = 4ULL * 1024 * 1024 * 1024;
 constexpr std::uint64_t kLogRetentionBytesMaxMax = 1ULL << 50U;
+constexpr std::uint64_t kLogRetentionAgeSMax = 100ULL * 365 * 24 * 60 * 60;
+constexpr std::uint64_t kSnapshotEveryEventsMin = 100;
+constexpr std::uint64_t kSnapshotEveryEventsMax = 1'000'000'000;
+constexpr std::uint64_t kSnapshotEveryBytesMin = 64 * 1024;
+constexpr std::uint64_t kSnapshotEveryBytesMax = 1ULL << 40U;
 constexpr std::uint64_t kUidMax = 4'294'967'294;
 
 constexpr std::array kEnvironments{
@@ -87,6 +92,11 @@ class ConfigReader {
     read_path("node_interpreter", config_.node_interpreter, kPathBytesMax);
     read_number("log_segment_bytes", config_.log_segment_bytes, kLogSegmentBytesMin, kLogSegmentBytesMax);
     read_number("log_retention_bytes_max", config_.log_retention_bytes_max, 0, kLogRetentionBytesMaxMax);
+    read_age("log_retention_age_max", config_.log_retention_age_max_s);
+    read_number("log_payload_bytes_max", config_.log_payload_bytes_max, 0, limits::kEventPayloadBytesMaxMax);
+    read_number("snapshot_every_events", config_.snapshot_every_events, kSnapshotEveryEventsMin,
+                kSnapshotEveryEventsMax);
+    read_number("snapshot_every_bytes", config_.snapshot_every_bytes, kSnapshotEveryBytesMin, kSnapshotEveryBytesMax);
     // An empty text stands for "beside liongated" here, and for the default range below.
     if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
       config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");
@@ -130,6 +140,26 @@ class ConfigReader {
   void read_number(std::string_view key, Number& target, std::uint64_t min, std::uint64_t max) {
     const std::optional<std::uint64_t> number = reader_.integer(key, min, max);
     if (number) target = static_cast<Number>(*number);
+  }
+
+  // "90d", "12h", "30m" or "45s"; "0" for none.
+  void read_age(std::string_view key, std::uint64_t& target_s) {
+    const std::optional<std::string> text = reader_.text(key, kPathBytesMax);
+    if (!text) return;
+    std::uint64_t number = 0;
+    const char* end = text->data() + text->size();
+    const auto [unit, bad] = std::from_chars(text->data(), end, number);
+    std::uint64_t seconds = 0;
+    if (bad == std::errc() && unit + 1 == end) {
+      seconds = *unit == 's' ? 1 : *unit == 'm' ? 60 : *unit == 'h' ? 60 * 60 : *unit == 'd' ? 24 * 60 * 60 : 0;
+    }
+    const bool is_none = *text == "0";
+    if (!is_none && (seconds == 0 || number > kLogRetentionAgeSMax / seconds)) {
+      reader_.fault(*reader_.get(key), key, "`" + *text + "` is not a length of time of at most 100 years",
+                    "write a whole number and s, m, h or d, like \"90d\"; \"0\" for no bound");
+      return;
+    }
+    target_s = is_none ? 0 : number * seconds;
   }
 
   void read_uid_range() {

@@ -48,6 +48,10 @@ struct DaemonConfig {
   std::string node_interpreter = "/usr/bin/node";
   std::uint64_t log_segment_bytes = limits::kLogSegmentBytes;
   std::uint64_t log_retention_bytes_max = 0;
+  std::uint64_t log_retention_age_max_s = 0;
+  std::uint64_t log_payload_bytes_max = limits::kEventPayloadBytesMax;
+  std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
+  std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
   std::string launcher_path;     // empty: beside liongated
   std::string plugin_uid_range;  // "FIRST-LAST", used as root; empty: the default range
 

@@ -27,6 +27,13 @@ class Writer {
   std::string out_;
 };
 
+std::string age_text(std::uint64_t seconds) {
+  if (seconds == 0) return "0";
+  constexpr std::uint64_t kDay = 24 * 60 * 60;
+  if (seconds % kDay == 0) return std::to_string(seconds / kDay) + "d";
+  return std::to_string(seconds) + "s";
+}
+
 std::string policy_text(const std::vector<PolicyRule>& rules) {
   if (rules.empty()) return "[]";
   std::string out;
@@ -64,6 +71,14 @@ std::string to_yaml(const DaemonConfig& config) {
   writer.setting("Size of one file of the event log.", "log_segment_bytes", std::to_string(config.log_segment_bytes));
   writer.setting("Whole sealed segments beyond it are removed, oldest first; 0 keeps everything.",
                  "log_retention_bytes_max", std::to_string(config.log_retention_bytes_max));
+  writer.text("The same for segments older than this, like 90d, 12h, 30m or 45s; 0 keeps everything.",
+              "log_retention_age_max", age_text(config.log_retention_age_max_s));
+  writer.setting("Of a call's input and output, so much is stored in events; of what is longer, digest and length.",
+                 "log_payload_bytes_max", std::to_string(config.log_payload_bytes_max));
+  writer.setting("A snapshot of the state is taken after so many events: what a start has to read at most.",
+                 "snapshot_every_events", std::to_string(config.snapshot_every_events));
+  writer.setting("Or after so many bytes of them.", "snapshot_every_bytes",
+                 std::to_string(config.snapshot_every_bytes));
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
               config.plugin_uid_range);

@@ -37,6 +37,7 @@ class ManifestReader {
     read_tags();
     read_limits("limits");
     read_limits("resource_limits");
+    read_log();
     read_dependencies();
     if (const Node* schema = root_.table("configuration")) manifest_.configuration_schema_json = to_json(*schema);
     if (!faults_.empty()) return faults_.to_error();
@@ -252,6 +253,40 @@ class ManifestReader {
     limits.open_files_max =
         static_cast<std::uint32_t>(limit(reader, "open_files_max", "max_open_files", kOpenFilesMin, kOpenFilesMax));
     keep_unknown(reader);
+  }
+
+  // Unknown keys are faults here: a redaction that silently does nothing would store what it should not.
+  void read_log() {
+    const Node* node = root_.table("log");
+    if (node == nullptr) return;
+    TableReader reader(*node, "log.", faults_);
+    read_redact(reader);
+    manifest_.log.payload_bytes_max = reader.integer("payload_bytes_max", 0, limits::kEventPayloadBytesMaxMax);
+    if (const auto names = reader.texts("secrets", kSecretsMax)) {
+      for (const std::string& name : *names) {
+        const bool is_granted = std::any_of(
+            manifest_.permissions.begin(), manifest_.permissions.end(),
+            [&](const Permission& one) { return one.kind == PermissionKind::kEnv && one.argument == name; });
+        if (is_granted) continue;
+        reader.fault(*reader.get("secrets"), "secrets", "`" + name + "` is no environment variable the plugin asks for",
+                     "add \"env:" + name + "\" to permissions");
+      }
+      manifest_.log.secrets = *names;
+    }
+    for (const Fault& fault : reader.unknown_keys()) faults_.add(fault.line, fault.field, fault.what, fault.remedy);
+  }
+
+  void read_redact(TableReader& reader) {
+    const auto pointers = reader.texts("redact", kRedactMax);
+    if (!pointers) return;
+    for (const std::string& pointer : *pointers) {
+      if (is_json_pointer(pointer) && pointer.size() <= kRedactBytesMax) continue;
+      reader.fault(*reader.get("redact"), "redact",
+                   "`" + pointer.substr(0, kRedactBytesMax) + "` is no JSON pointer of at most " +
+                       std::to_string(kRedactBytesMax) + " bytes",
+                   "write it like \"/user/token\"");
+    }
+    manifest_.log.redact = *pointers;
   }
 
   void read_dependencies() {

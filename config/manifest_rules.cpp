@@ -100,6 +100,14 @@ std::string plugin_name_from(std::string_view text) {
   return is_plugin_name(out) ? out : "";
 }
 
+bool is_json_pointer(std::string_view text) {
+  if (text.empty() || text.front() != '/') return false;
+  for (std::size_t at = text.find('~'); at != std::string_view::npos; at = text.find('~', at + 1)) {
+    if (at + 1 == text.size() || (text[at + 1] != '0' && text[at + 1] != '1')) return false;
+  }
+  return true;
+}
+
 bool is_semver(std::string_view text) {
   if (text.size() > kVersionBytesMax) return false;
   if (const std::size_t plus = text.find('+'); plus != std::string_view::npos) {

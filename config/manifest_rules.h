@@ -30,6 +30,9 @@ inline constexpr std::size_t kAuthorBytesMax = 256;
 inline constexpr std::size_t kTagsMax = 32;
 inline constexpr std::size_t kTagBytesMax = 64;
 inline constexpr std::size_t kDependenciesMax = 64;
+inline constexpr std::size_t kRedactMax = 64;
+inline constexpr std::size_t kRedactBytesMax = 256;
+inline constexpr std::size_t kSecretsMax = 64;
 
 // Lower-case letters, digits, `-` and `_`, a letter first, at most kPluginNameBytesMax; never in the form of a UUID,
 // because commands take either.
@@ -37,6 +40,9 @@ bool is_plugin_name(std::string_view text);
 
 // The plugin name nearest to `text`: "My Plugin" gives "my-plugin"; empty where nothing is left of it.
 std::string plugin_name_from(std::string_view text);
+
+// A JSON pointer (RFC 6901) below the root: "/user/token"; "~" only as "~0" or "~1".
+bool is_json_pointer(std::string_view text);
 
 // Semantic Versioning 2.0.0.
 bool is_semver(std::string_view text);

@@ -49,6 +49,12 @@ spdlog::level::level_enum to_level(config::LogLevel level) {
   return spdlog::level::info;
 }
 
+// What a plugin with env:NAME gets (daemon/launch_planner.cpp).
+std::optional<std::string> environment_value(const std::string& name) {
+  const char* const value = std::getenv(name.c_str());
+  return value == nullptr ? std::nullopt : std::optional<std::string>(value);
+}
+
 // The daemon at work. Members are destroyed from the last to the first: edges before the kernel, the kernel before the
 // log and the launcher's client.
 class Daemon {
@@ -71,7 +77,7 @@ class Daemon {
   void on_signal(int signal);
   void feed_watchdog();
   void on_state_change(const v1::Event& event);
-  Result<v1::ReloadConfigResponse> reload_config();
+  Result<v1::ReloadConfigResponse> reload_config(const std::string& actor);
   void shut_down(const std::string& reason);
   void stop_edges();
   void run_loop();
@@ -85,6 +91,7 @@ class Daemon {
   asio::steady_timer watchdog_;
   PeerCredentials peers_;
   std::unique_ptr<event_log::EventLog> log_;
+  std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
@@ -106,9 +113,9 @@ Result<void> Daemon::open_log() {
   event_log::Options options;
   options.folder = log_folder(foundation_.config.state_dir);
   options.segment_bytes = foundation_.config.log_segment_bytes;
-  options.retention_bytes_max = foundation_.config.log_retention_bytes_max;
   event_log::Handlers handlers;
   handlers.on_durable = [this](EventSeq seq) { asio::post(io_, [this, seq] { kernel_->on_durable(seq); }); };
+  handlers.on_segment_begun = [this] { asio::post(io_, [this] { kernel_->check_log(); }); };
   handlers.on_read_only = [](bool read_only, const std::string& why) {
     if (read_only) {
       spdlog::error("the event log is read-only: {}; new work is refused (LOG_READ_ONLY)", why);
@@ -123,6 +130,9 @@ Result<void> Daemon::open_log() {
     std::_Exit(static_cast<int>(ExitCode::kFailure));
   };
   LG_ASSIGN(log_, event_log::EventLog::open(std::move(options), std::move(handlers), clock_));
+  LG_ASSIGN(auto store, snapshot::open_store(snapshot_folder(foundation_.config.state_dir)));
+  snapshots_ = std::make_unique<snapshot::SnapshotWriter>(
+      snapshot::SnapshotWriter::Parts{io_, clock_, *log_, std::move(store), LIONGATE_VERSION});
   const event_log::Recovery& recovery = log_->recovery();
   if (recovery.torn_tail) {
     spdlog::warn("recovered the log: {} bytes after event {} in {} were never acknowledged and are dropped",
@@ -142,7 +152,9 @@ void Daemon::make_kernel() {
   FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
   inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_}, to_settings(foundation_.config));
+      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value},
+      to_settings(foundation_.config));
+  kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
 }
 
@@ -161,8 +173,12 @@ DaemonFacts Daemon::facts() const {
 void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
-  event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
-  DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
+  event_service_ = std::make_unique<GrpcEventService>(
+      *readers_, log_folder(foundation_.config.state_dir),
+      LivingState{snapshot_folder(foundation_.config.state_dir),
+                  [this](std::function<void(registry::StateCopy)> done) { kernel_->copy_state(std::move(done)); }});
+  DaemonControls controls{[this](const std::string& reason) { shut_down(reason); },
+                          [this](const std::string& actor) { return reload_config(actor); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
   const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
@@ -194,7 +210,13 @@ Result<void> Daemon::open() {
   make_kernel();
   make_edges();
   LG_TRY(server_->start());
-  LG_TRY(kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  const MonotonicTime begin = clock_.now();
+  LG_ASSIGN(const orchestrator::RecoveryReport report,
+            kernel_->recover({LIONGATE_VERSION, facts().environment, ::getpid()}));
+  const auto took = std::chrono::duration_cast<std::chrono::milliseconds>(clock_.now() - begin);
+  spdlog::info("state rebuilt in {} ms from {} and {} events behind it", took.count(),
+               report.snapshot_seq == 0 ? "nothing" : "snapshot " + std::to_string(report.snapshot_seq),
+               report.events_replayed);
   return {};
 }
 
@@ -226,7 +248,7 @@ void Daemon::wait_signal() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) {
-    const auto reloaded = reload_config();
+    const auto reloaded = reload_config("system");
     if (!reloaded) spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
     return;
   }
@@ -240,7 +262,7 @@ void Daemon::on_signal(int signal) {
   shut_down(name);
 }
 
-Result<v1::ReloadConfigResponse> Daemon::reload_config() {
+Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor) {
   config::DaemonConfig defaults;
   defaults.state_dir = foundation_.config.state_dir;
   defaults.socket = foundation_.config.socket;
@@ -255,9 +277,12 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config() {
   fresh.state_dir = foundation_.config.state_dir;
   fresh.socket = foundation_.config.socket;
   fresh.environment = foundation_.config.environment;
+  v1::DaemonConfigChanged changed;
+  *changed.mutable_changed_keys() = response.changed_keys();
+  *changed.mutable_restart_keys() = response.restart_keys();
+  LG_TRY(kernel_->set_settings(to_settings(fresh), changed, actor));
   foundation_.config = std::move(fresh);
   spdlog::set_level(to_level(foundation_.config.log_level));
-  kernel_->set_settings(to_settings(foundation_.config));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
   return response;
 }
@@ -321,6 +346,7 @@ Result<void> Daemon::run() {
   run_loop();
   if (stopper_.joinable()) stopper_.join();
   readers_->stop();
+  snapshots_.reset();  // what it still writes, it writes before the log is closed
   LG_TRY(log_->close());
   spdlog::info("stopped");
   if (launcher_lost_) return make_error(Reason::kInternal, "liongate-launcher ended while the daemon ran");
@@ -331,6 +357,9 @@ Result<void> Daemon::run() {
 
 std::string log_folder(const std::string& state_dir) {
   return state_dir + "/log";
+}
+std::string snapshot_folder(const std::string& state_dir) {
+  return state_dir + "/snapshots";
 }
 
 std::string program_folder() {
@@ -351,11 +380,6 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
-  if (config.log_retention_bytes_max > 0) {
-    // What was loaded is known from the log alone until snapshots of the registry exist: to drop segments is to forget.
-    return make_error(Reason::kInvalidConfig, "log_retention_bytes_max is not offered by this version")
-        .with_hint("leave it 0; the log keeps everything");
-  }
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
   foundation.program_folder = program_folder();

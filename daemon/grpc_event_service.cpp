@@ -2,9 +2,11 @@
 
 #include <atomic>
 #include <limits>
+#include <optional>
 
 #include "daemon/log_replay.h"
 #include "kernel/event_log/query.h"
+#include "kernel/registry/state.h"
 
 namespace liongate::daemon {
 
@@ -135,6 +137,24 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
   return response;
 }
 
+v1::StateVerification to_message(const snapshot::StateVerification& verification) {
+  v1::StateVerification message;
+  message.set_matches(verification.matches());
+  message.set_seq(verification.seq);
+  message.set_replayed_sha256(verification.replayed_sha256);
+  message.set_base_seq(verification.base_seq);
+  for (const snapshot::StateCheck& check : verification.checks) {
+    v1::StateCheck& one = *message.add_checks();
+    one.set_subject(check.subject);
+    one.set_seq(check.seq);
+    one.set_sha256(check.sha256);
+    one.set_replayed_sha256(check.replayed_sha256);
+    one.set_matches(check.matches());
+    one.set_message(check.message);
+  }
+  return message;
+}
+
 void GrpcEventService::serve_replay(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<ReplayCall> call) {
     if (!edge.admit(call)) return;
@@ -163,26 +183,45 @@ void GrpcEventService::serve_summary(const GrpcEdge& edge) {
       service_, &Service::RequestSummarizeEvents, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
 }
 
+Result<v1::VerifyLogResponse> GrpcEventService::verify(const std::optional<registry::StateCopy>& living,
+                                                       const event_log::VerifyProgress& go_on) {
+  LG_ASSIGN(const event_log::Verification records, event_log::verify(log_folder_, go_on));
+  v1::VerifyLogResponse response = to_response(records);
+  if (!living || !response.intact()) return response;
+  LG_ASSIGN(const auto store, snapshot::find_store(state_.snapshot_folder));
+  LG_ASSIGN(const auto state,
+            snapshot::verify_state(readers_.log().view(), store.get(), registry::to_message(*living)));
+  *response.mutable_state() = to_message(state);
+  return response;
+}
+
 void GrpcEventService::serve_verify(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<VerifyCall> call) {
     if (!edge.admit(call)) return;
     const auto cancelled = std::make_shared<std::atomic<bool>>(false);
     call->set_on_cancel([cancelled] { *cancelled = true; });
-    const bool taken = readers_.submit_verification([this, call, cancelled] {
-      const auto go_on = [&](std::uint64_t, std::uint64_t) { return !*cancelled && !readers_.stopping(); };
-      const auto verification = event_log::verify(log_folder_, go_on);
-      if (verification) {
-        call->finish(to_response(*verification));
-      } else if (verification.error().reason == Reason::kCancelled) {
-        call->fail(ended_early(readers_.stopping()));
-      } else {
-        call->fail(verification.error());
+    const auto submit = [this, call, cancelled](std::optional<registry::StateCopy> living) {
+      const bool taken = readers_.submit_verification([this, call, cancelled, living = std::move(living)] {
+        const auto go_on = [&](std::uint64_t, std::uint64_t) { return !*cancelled && !readers_.stopping(); };
+        const auto response = verify(living, go_on);
+        if (response) {
+          call->finish(*response);
+        } else if (response.error().reason == Reason::kCancelled) {
+          call->fail(ended_early(readers_.stopping()));
+        } else {
+          call->fail(response.error());
+        }
+      });
+      if (!taken) {
+        call->fail(make_error(Reason::kQueueFull, std::to_string(limits::kVerificationsMax) +
+                                                      " verifications of the log are under way or wait"));
       }
-    });
-    if (!taken) {
-      call->fail(make_error(Reason::kQueueFull, std::to_string(limits::kVerificationsMax) +
-                                                    " verifications of the log are under way or wait"));
+    };
+    if (!call->request().check_state() || !state_.copy) {
+      submit(std::nullopt);
+      return;
     }
+    edge.post([this, submit] { state_.copy([submit](registry::StateCopy living) { submit(std::move(living)); }); });
   };
   VerifyCall::arm(std::make_shared<const VerifyCall::Binding>(VerifyCall::Binding{
       service_, &Service::RequestVerifyLog, edge.queue, edge.open_calls, handler, Cancellation::kReported}));

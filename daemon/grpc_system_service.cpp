@@ -74,8 +74,8 @@ void GrpcSystemService::serve(const GrpcEdge& edge) {
         });
       });
   edge.serve<Service, v1::ReloadConfigRequest, v1::ReloadConfigResponse>(
-      service_, &Service::RequestReloadConfig, [this](auto call, const Caller&) {
-        const auto reloaded = controls_.reload_config();
+      service_, &Service::RequestReloadConfig, [this](auto call, const Caller& caller) {
+        const auto reloaded = controls_.reload_config(caller.actor);
         if (reloaded) {
           call->finish(*reloaded);
         } else {

@@ -27,7 +27,7 @@ struct DaemonFacts {
 // What the services ask of the daemon around them; all are called on the kernel thread.
 struct DaemonControls {
   std::function<void(const std::string& reason)> shut_down;
-  std::function<Result<v1::ReloadConfigResponse>()> reload_config;
+  std::function<Result<v1::ReloadConfigResponse>(const std::string& actor)> reload_config;
 };
 
 class GrpcSystemService {

@@ -31,6 +31,7 @@ struct Words {
   std::string verify_folder;
   std::string repair_folder;
   std::string output = "table";
+  bool verify_state = false;
   bool print_config = false;
   bool check_config = false;
   bool check_host = false;
@@ -84,7 +85,30 @@ int repair_log(const std::string& folder, bool json) {
   return repaired ? 0 : fail(repaired.error());
 }
 
-int verify_log(const std::string& folder, bool json) {
+// Replays the log of a state folder and holds what it makes against the snapshots.
+Result<v1::StateVerification> verify_state(const std::string& folder) {
+  if (log_folder_in(folder) == folder) {
+    return make_error(Reason::kInvalidArgument, folder + " is no state folder: it has no folder log")
+        .with_hint("name the folder that --state-dir names");
+  }
+  LG_ASSIGN(const event_log::LogView log, event_log::view_offline(log_folder_in(folder)));
+  LG_ASSIGN(const auto store, snapshot::find_store(daemon::snapshot_folder(folder)));
+  LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt));
+  return daemon::to_message(state);
+}
+
+void print_state(const v1::StateVerification& state) {
+  for (const v1::StateCheck& check : state.checks()) {
+    std::printf("state %s: %s at event %llu: %s\n", check.subject().c_str(), check.matches() ? "matches" : "DIFFERS",
+                static_cast<unsigned long long>(check.seq()),
+                check.matches() ? check.sha256().c_str() : check.message().c_str());
+  }
+  std::printf("state %s: replayed from event %llu to %llu, hash %s\n", state.matches() ? "whole" : "DIFFERS",
+              static_cast<unsigned long long>(state.base_seq() + 1), static_cast<unsigned long long>(state.seq()),
+              state.replayed_sha256().c_str());
+}
+
+int verify_log(const std::string& folder, bool check_state, bool json) {
   const bool watched = ::isatty(STDERR_FILENO) == 1;
   const auto begin = std::chrono::steady_clock::now();
   bool shown = false;
@@ -96,7 +120,12 @@ int verify_log(const std::string& folder, bool json) {
   });
   if (shown) std::fputs("\r\x1b[K", stderr);
   if (!verification) return fail(verification.error());
-  const v1::VerifyLogResponse response = daemon::to_response(*verification);
+  v1::VerifyLogResponse response = daemon::to_response(*verification);
+  if (check_state && response.intact()) {
+    auto state = verify_state(folder);
+    if (!state) return fail(state.error());
+    *response.mutable_state() = std::move(*state);
+  }
   if (json) {
     print_json(response);
   } else {
@@ -109,8 +138,10 @@ int verify_log(const std::string& folder, bool json) {
         "%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
         static_cast<unsigned long long>(response.events()), static_cast<unsigned long long>(response.segments()),
         static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
+    if (response.has_state()) print_state(response.state());
   }
-  return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
+  const bool whole = response.intact() && (!response.has_state() || response.state().matches());
+  return whole ? 0 : static_cast<int>(ExitCode::kFailure);
 }
 
 // A daemon that serves somebody must not be made to die by what stands in its environment.
@@ -167,6 +198,8 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--repair-log", words.repair_folder,
                  "keep a damaged log up to the damage, move the rest aside, and end")
       ->type_name("DIR");
+  app.add_flag("--state", words.verify_state,
+               "with --verify-log: also replay the log and hold the state it makes against the snapshots");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
   app.add_flag("--list-failpoints", words.list_failpoints, "for tests: the names LIONGATE_FAILPOINT knows, and end");
   app.add_option("-o,--output", words.output, "table or json, for the three above")
@@ -196,7 +229,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("liongated"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
-  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, json);
+  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.verify_state, json);
   if (!words.repair_folder.empty()) return repair_log(words.repair_folder, json);
   if (words.list_failpoints) {
     for (const failpoint::Name& name : failpoint::kNames) std::puts(std::string(name.text).c_str());

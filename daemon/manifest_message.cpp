@@ -30,6 +30,10 @@ v1::Manifest to_message(const Manifest& manifest) {
   limits.set_open_files_max(manifest.limits.open_files_max);
   message.mutable_dependencies()->insert(manifest.dependencies.begin(), manifest.dependencies.end());
   message.set_configuration_schema_json(manifest.configuration_schema_json);
+  v1::ManifestLog& log = *message.mutable_log();
+  for (const std::string& pointer : manifest.log.redact) log.add_redact(pointer);
+  if (manifest.log.payload_bytes_max) log.set_payload_bytes_max(*manifest.log.payload_bytes_max);
+  for (const std::string& name : manifest.log.secrets) log.add_secrets(name);
   return message;
 }
 
@@ -55,6 +59,12 @@ Result<Manifest> from_message(const v1::Manifest& message) {
   if (limits.wall_time_ms_max() > 0) json["limits"]["wall_time_ms_max"] = limits.wall_time_ms_max();
   if (limits.processes_max() > 0) json["limits"]["processes_max"] = limits.processes_max();
   if (limits.open_files_max() > 0) json["limits"]["open_files_max"] = limits.open_files_max();
+  const v1::ManifestLog& log = message.log();
+  if (log.redact_size() > 0) json["log"]["redact"] = std::vector<std::string>(log.redact().begin(), log.redact().end());
+  if (log.has_payload_bytes_max()) json["log"]["payload_bytes_max"] = log.payload_bytes_max();
+  if (log.secrets_size() > 0) {
+    json["log"]["secrets"] = std::vector<std::string>(log.secrets().begin(), log.secrets().end());
+  }
   if (!message.configuration_schema_json().empty()) {
     const auto schema = nlohmann::ordered_json::parse(message.configuration_schema_json(), nullptr, false);
     if (schema.is_discarded()) {

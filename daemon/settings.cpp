@@ -31,6 +31,11 @@ orchestrator::Settings to_settings(const config::DaemonConfig& config) {
   settings.ready_timeout_ms = config.ready_timeout_ms;
   settings.stop_grace_ms = config.stop_grace_ms;
   settings.durability = to_durability(config.durability);
+  settings.snapshot_every_events = config.snapshot_every_events;
+  settings.snapshot_every_bytes = config.snapshot_every_bytes;
+  settings.log_retention_bytes_max = config.log_retention_bytes_max;
+  settings.payload_bytes_max = static_cast<std::size_t>(config.log_payload_bytes_max);
+  settings.log_retention_age_max_ms = static_cast<std::int64_t>(config.log_retention_age_max_s) * 1000;
   for (const config::PolicyRule& rule : config.policy) {
     settings.policy.rules.push_back({rule.plugin, rule.permission, rule.allow});
   }
@@ -55,6 +60,11 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   changed(before.stop_grace_ms != after.stop_grace_ms, "stop_grace_ms");
   changed(!std::equal(before.policy.begin(), before.policy.end(), after.policy.begin(), after.policy.end(), same),
           "policy");
+  changed(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
+  changed(before.log_retention_age_max_s != after.log_retention_age_max_s, "log_retention_age_max");
+  changed(before.log_payload_bytes_max != after.log_payload_bytes_max, "log_payload_bytes_max");
+  changed(before.snapshot_every_events != after.snapshot_every_events, "snapshot_every_events");
+  changed(before.snapshot_every_bytes != after.snapshot_every_bytes, "snapshot_every_bytes");
   restart(before.state_dir != after.state_dir, "state_dir");
   restart(before.socket != after.socket, "socket");
   restart(before.environment != after.environment, "environment");
@@ -62,7 +72,6 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   restart(before.python_interpreter != after.python_interpreter, "python_interpreter");
   restart(before.node_interpreter != after.node_interpreter, "node_interpreter");
   restart(before.log_segment_bytes != after.log_segment_bytes, "log_segment_bytes");
-  restart(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
   restart(before.launcher_path != after.launcher_path, "launcher_path");
   restart(before.plugin_uid_range != after.plugin_uid_range, "plugin_uid_range");
   return response;

@@ -83,7 +83,8 @@ _liongatectl() {
       ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
-    verify-log | repair-log) flags+=' --state-dir' ;;
+    verify-log) flags+=' --state-dir --state' ;;
+    repair-log) flags+=' --state-dir' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;
   esac

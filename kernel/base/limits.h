@@ -67,6 +67,8 @@ inline constexpr std::uint64_t kDigestBytesMax = 512ULL * 1024 * 1024;
 inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
 inline constexpr std::size_t kLogRecordBytesMax = 1024 * 1024;
 inline constexpr std::size_t kEventPayloadBytesMax = 64 * 1024;  // an input or output beyond it: digest and length
+inline constexpr std::size_t kEventPayloadBytesMaxMax =
+    768 * 1024;  // as configured: with its envelope it fits a record
 inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
 inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
 inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
@@ -79,6 +81,19 @@ inline constexpr std::size_t kFooterStringBytesMax = 256 * 1024;  // their names
 inline constexpr std::size_t kFilterTextBytesMax = 1024;
 inline constexpr std::size_t kFilterTypesMax = 64;
 inline constexpr int kReadBarrierMs = 500;  // a query waits so long for what was appended before it to be on disk
+// --- snapshots and retention ---
+inline constexpr std::uint64_t kSnapshotEventsDefault = 100'000;                // events between two snapshots
+inline constexpr std::uint64_t kSnapshotLogBytesDefault = 32ULL * 1024 * 1024;  // bytes of events between two
+inline constexpr std::size_t kSnapshotsKept = 2;
+inline constexpr std::size_t kSnapshotBytesMax = 512U * 1024 * 1024;  // one file; a larger state is not snapshotted
+inline constexpr int kRetentionCheckMs = 60'000;
+// A clock that moves so much more (or less) than the time that passed has jumped.
+inline constexpr std::int64_t kClockJumpMs = 60LL * 60 * 1000;
+// Between two lives nothing measures time: a gap up to this is believed, a longer one is taken for a jump.
+inline constexpr std::int64_t kClockGapMs = 7LL * 24 * 60 * 60 * 1000;
+// How long after a jump forward nothing is removed by age, so that people can set the clock right.
+inline constexpr std::int64_t kClockDistrustMs = 24LL * 60 * 60 * 1000;
+
 inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
 inline constexpr std::uint64_t kReplayCursorEventsMax = 4096;  // a follower hears its cursor at least so often

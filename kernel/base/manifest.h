@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,13 @@ struct ManifestLimits {
   std::uint64_t wall_time_ms_max = 0;  // of one call
   std::uint32_t processes_max = 0;
   std::uint32_t open_files_max = 0;
+};
+
+// What of the plugin's calls is stored in events.
+struct ManifestLog {
+  std::vector<std::string> redact;                 // JSON pointers into inputs and outputs
+  std::optional<std::uint64_t> payload_bytes_max;  // absent: the daemon's own bound
+  std::vector<std::string> secrets;                // environment variables whose values are never stored
 };
 
 enum class PermissionKind : std::uint8_t {
@@ -59,6 +67,7 @@ struct Manifest {
   std::string author;
   std::vector<std::string> tags;
   ManifestLimits limits;
+  ManifestLog log;
   std::map<std::string, std::string> dependencies;
   std::string configuration_schema_json;  // empty: the plugin declares none
   std::vector<std::string> warnings;      // unknown keys and the like, worth telling but no reason to refuse

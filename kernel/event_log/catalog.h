@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernel/base/ids.h"
+#include "kernel/event_log/retention.h"
 #include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
@@ -24,19 +25,30 @@ struct SegmentPlace {
 
 class Catalog {
  public:
-  // A segment whose content is final: `end_offset` is the end of its last link.
-  void add_sealed(EventSeq first_seq, EventSeq last_seq, std::uint64_t end_offset);
+  // A segment whose content is final: `end_offset` is the end of its last link, `last_time_ns` its last event's time.
+  void add_sealed(EventSeq first_seq, EventSeq last_seq, std::uint64_t end_offset, std::int64_t last_time_ns);
   // The segment that is written from now on.
   void add_active(EventSeq first_seq);
-  // A batch from `first_seq` to `last_seq` lies between the two offsets of the active segment, and may be read.
-  void commit(EventSeq first_seq, EventSeq last_seq, std::uint64_t begin_offset, std::uint64_t end_offset);
-  // Forgets the oldest segment and returns its name, if the bytes of all are more than `bytes_max` and the
-  // segments behind it hold a committed event.
-  std::optional<std::string> retire_oldest(std::uint64_t bytes_max);
+  // A batch lies between two offsets of the active segment, and may be read.
+  struct CommittedBatch {
+    EventSeq first_seq;
+    EventSeq last_seq;
+    std::uint64_t begin_offset;
+    std::uint64_t end_offset;
+    std::int64_t last_time_ns;
+  };
+  void commit(const CommittedBatch& batch);
+
+  // The oldest segments that `rule` takes; never the last one, which is or was written.
+  std::optional<Removal> removable(const RetentionRule& rule) const;
+  // Forgets the oldest segment and returns its name, if it ends at or before `last_seq` and is not the last one.
+  std::optional<std::string> forget_oldest(EventSeq last_seq);
 
   // Where event `seq` lies. Where retention took it, the place of the oldest event there is. Nothing when it is not
   // committed yet.
   std::optional<SegmentPlace> find(EventSeq seq) const;
+  // Of the oldest event there is, 0 while there is none.
+  EventSeq first_seq() const;
   EventSeq committed_seq() const;
   // Names and committed ends of all segments, oldest first.
   std::vector<SegmentPlace> all() const;
@@ -49,6 +61,7 @@ class Catalog {
   struct Segment {
     EventSeq first_seq;
     std::uint64_t end_offset;
+    std::int64_t last_time_ns;
     std::vector<Mark> marks;  // some batch starts, so that a reader in the middle need not walk from the header
   };
 

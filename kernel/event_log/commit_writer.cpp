@@ -54,6 +54,7 @@ void CommitWriter::run() {
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
     report_read_only();
+    remove_segments();
     queue_.recycle(std::move(taken.batches));
     if (taken.stop) return;
   }
@@ -101,7 +102,8 @@ Result<void> CommitWriter::write(Batch& batch) {
   unpublished_.push_back({.first_seq = batch.first_seq(),
                           .last_seq = batch.last_seq(),
                           .begin_offset = begin,
-                          .end_offset = segment_->position()});
+                          .end_offset = segment_->position(),
+                          .last_time_ns = batch.last_time_ns()});
   footer_maker_.written(segment_->position());
   return {};
 }
@@ -112,7 +114,12 @@ Result<void> CommitWriter::begin_segment() {
   prewriter_.used_spare();
   footer_maker_.begin(segment_->first_seq());
   catalog_->add_active(segment_->first_seq());
-  retire();
+  if (handlers_.on_segment_begun) handlers_.on_segment_begun();
+  const RetentionRule rule{.bytes_max = options_.retention_bytes_max, .needed_seq = catalog_->committed_seq()};
+  if (const auto removal = catalog_->removable(rule)) {
+    remove_through_ = removal->last_seq;
+    remove_segments();
+  }
   return {};
 }
 
@@ -151,9 +158,7 @@ void CommitWriter::sync_up_to(EventSeq seq, std::chrono::milliseconds wait) {
 // What is durable may be read: no sooner, or a reader's cursor could point behind what a crash leaves.
 void CommitWriter::publish() {
   if (unpublished_.empty()) return;
-  for (const Unpublished& batch : unpublished_) {
-    catalog_->commit(batch.first_seq, batch.last_seq, batch.begin_offset, batch.end_offset);
-  }
+  for (const Catalog::CommittedBatch& batch : unpublished_) catalog_->commit(batch);
   committed_seq_ = unpublished_.back().last_seq;
   unpublished_.clear();
 }
@@ -163,13 +168,27 @@ void CommitWriter::notify_listeners() {
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
 }
 
-// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop. But
-// none behind it may go before it, now or by a crash that keeps only some of the removals: a hole is damage.
-void CommitWriter::retire() {
-  if (options_.retention_bytes_max == 0 || retention_failed_) return;
-  while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
-    retention_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
-    if (retention_failed_) return;
+void CommitWriter::sync_soon() {
+  sync_wanted_ = true;
+  queue_.poke();
+}
+
+void CommitWriter::remove_through(EventSeq last_seq) {
+  EventSeq before = remove_through_.load();
+  while (before < last_seq && !remove_through_.compare_exchange_weak(before, last_seq)) {
+  }
+  queue_.poke();
+}
+
+// One after the other, each durable before the next: neither a crash nor a failure between two may leave a hole in the
+// middle of the log. So after a failure nothing is removed any more; the next start finds all of it again.
+void CommitWriter::remove_segments() {
+  const EventSeq last_seq = remove_through_.exchange(0);
+  if (last_seq == 0) return;
+  while (!removal_failed_) {
+    const auto name = catalog_->forget_oldest(last_seq);
+    if (!name) return;
+    removal_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
   }
 }
 

@@ -40,17 +40,14 @@ class CommitWriter {
   std::uint64_t add_listener(std::function<void(EventSeq)> listener);
   void remove_listener(std::uint64_t token);
 
+  // See EventLog::sync_soon and EventLog::remove_through; any thread.
+  void sync_soon();
+  void remove_through(EventSeq last_seq);
+
   // Commits what is queued, seals, ends the thread. Call once.
   Result<void> close();
 
  private:
-  struct Unpublished {
-    EventSeq first_seq;
-    EventSeq last_seq;
-    std::uint64_t begin_offset;
-    std::uint64_t end_offset;
-  };
-
   void run();
   Result<void> commit(AppendQueue::Taken& taken);
   Result<void> write_when_space(Batch& batch);
@@ -60,7 +57,7 @@ class CommitWriter {
   Result<void> sync();
   void publish();
   void notify_listeners();
-  void retire();
+  void remove_segments();
   void report_read_only();
   void fail(Error error);
 
@@ -74,14 +71,15 @@ class CommitWriter {
   Prewriter prewriter_;
   FooterMaker footer_maker_;
   std::unique_ptr<SegmentWriter> segment_;
-  std::vector<Unpublished> unpublished_;  // written, not yet to be read
+  std::vector<Catalog::CommittedBatch> unpublished_;  // written, not yet to be read
   EventSeq committed_seq_ = 0;
   std::atomic<EventSeq> durable_seq_;
+  std::atomic<EventSeq> remove_through_{0};
   std::atomic<bool> stalled_{false};
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
-  bool retention_failed_ = false;  // in this life; the next one tries again
+  bool removal_failed_ = false;
 
   std::optional<runtime::SteadyClock::time_point> sync_due_;  // something was written that nobody waits for
   std::atomic<bool> sync_wanted_{false};

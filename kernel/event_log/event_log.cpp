@@ -83,6 +83,15 @@ class EventLog::Impl {
     return seq;
   }
 
+  LogView view() const {
+    return {.node_id = node_id_,
+            .first_seq = catalog_->first_seq(),
+            .last_seq = last_seq_.load(std::memory_order_acquire),
+            .read = [storage = storage_, catalog = catalog_](EventSeq after_seq) {
+              return Result<std::unique_ptr<EventReader>>(make_reader(storage, catalog, after_seq));
+            }};
+  }
+
   Result<void> close() {
     if (closed_) return {};
     closed_ = true;
@@ -142,6 +151,9 @@ Result<EventSeq> EventLog::append(v1::Event& event, SyncClass sync, RecordUse us
   return impl_->append(event, sync, use);
 }
 
+EventSeq EventLog::first_seq() const {
+  return impl_->catalog_->first_seq();
+}
 EventSeq EventLog::last_seq() const {
   return impl_->last_seq_.load(std::memory_order_acquire);
 }
@@ -150,6 +162,21 @@ EventSeq EventLog::durable_seq() const {
 }
 bool EventLog::read_only() const {
   return impl_->writer_.read_only();
+}
+
+void EventLog::sync_soon() {
+  impl_->writer_.sync_soon();
+}
+
+std::optional<Removal> EventLog::removable(const RetentionRule& rule) const {
+  return impl_->catalog_->removable(rule);
+}
+void EventLog::remove_through(EventSeq last_seq) {
+  impl_->writer_.remove_through(last_seq);
+}
+
+LogView EventLog::view() const {
+  return impl_->view();
 }
 
 Result<std::unique_ptr<EventReader>> EventLog::read(EventSeq after_seq) const {
@@ -185,6 +212,19 @@ Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, Eve
   LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(folder));
   LG_ASSIGN(const Survey found, survey(*storage, Access::kRead));
   return make_reader(std::move(storage), found.catalog, after_seq);
+}
+
+Result<LogView> view_offline(const std::string& folder) {
+  LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(folder));
+  LG_ASSIGN(const Survey found, survey(*storage, Access::kRead));
+  LogView view;
+  if (found.end.epoch > 0) view.node_id = node_id_text(found.end.node);
+  view.first_seq = found.catalog->first_seq();
+  view.last_seq = found.end.last_seq;
+  view.read = [storage, catalog = found.catalog](EventSeq after_seq) {
+    return Result<std::unique_ptr<EventReader>>(make_reader(storage, catalog, after_seq));
+  };
+  return view;
 }
 
 }  // namespace liongate::event_log

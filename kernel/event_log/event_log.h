@@ -26,6 +26,7 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/limits.h"
 #include "kernel/base/result.h"
+#include "kernel/event_log/retention.h"
 #include "liongate/v1/event.pb.h"
 
 namespace liongate::event_log {
@@ -46,13 +47,16 @@ enum class RecordUse : std::uint8_t { kNewWork, kTerminal };
 struct Options {
   std::string folder;  // made with mode 0700 when missing
   std::uint64_t segment_bytes = limits::kLogSegmentBytes;
-  std::uint64_t retention_bytes_max = 0;  // 0: keep everything; else whole sealed segments, oldest first
+  // For a log that nobody builds a state from: it removes by itself what is over this bound. 0: whoever keeps snapshots
+  // decides (`removable`, `remove_through`).
+  std::uint64_t retention_bytes_max = 0;
 };
 
 struct Handlers {
   std::function<void(EventSeq durable_seq)> on_durable;               // non-decreasing
   std::function<void(bool read_only, std::string why)> on_read_only;  // on every change
   std::function<void(Error)> on_fatal;
+  std::function<void()> on_segment_begun;  // another one is sealed: time to think of retention
 };
 
 // What recovery found when the log was opened.
@@ -122,6 +126,14 @@ struct Summary {
 class EventReader;
 class EventQuery;
 
+// A log as whoever rebuilds a state from it needs it, living or at rest.
+struct LogView {
+  std::string node_id;
+  EventSeq first_seq = 0;  // of the oldest event there is; 0 while there is none
+  EventSeq last_seq = 0;
+  std::function<Result<std::unique_ptr<EventReader>>(EventSeq after_seq)> read;
+};
+
 class EventLog {
  public:
   // Opens or creates the log, truncates a torn tail, refuses damage before it (kLogCorrupt, with segment and offset in
@@ -140,9 +152,21 @@ class EventLog {
   // far behind, kNewWork), kInputTooLarge (over limits::kLogRecordBytesMax); then no number was given.
   Result<EventSeq> append(v1::Event& event, SyncClass sync, RecordUse use);
 
+  EventSeq first_seq() const;    // of the oldest event that may be read; 0 while there is none
   EventSeq last_seq() const;     // given out
   EventSeq durable_seq() const;  // on disk
   bool read_only() const;
+
+  // Makes what was appended durable as soon as the writer is idle, whatever its SyncClass was.
+  void sync_soon();
+
+  // What `rule` takes now. Changes nothing: whoever asks records it first, then removes.
+  std::optional<Removal> removable(const RetentionRule& rule) const;
+  // Removes the sealed segments whose last event is at or before `last_seq`, soon and on the writer thread. What cannot
+  // be removed stays on disk, out of sight, and is tried again at the next start.
+  void remove_through(EventSeq last_seq);
+
+  LogView view() const;
 
   // A reader over durable events, oldest first. It sees what becomes durable while it reads. Where retention removed
   // what comes next, it goes on with the oldest event that is left; the numbers show the gap. It may outlive the log.
@@ -183,6 +207,9 @@ Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, Eve
 
 // How far a verification is: asked between segments and now and then within; false ends it with kCancelled.
 using VerifyProgress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
+
+// The same as EventLog::view of a log that no daemon has open.
+Result<LogView> view_offline(const std::string& folder);
 
 // Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
 // read at all (no such folder, no permission).

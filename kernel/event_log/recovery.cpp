@@ -51,7 +51,7 @@ Result<void> pass_inner(const OpenedSegment& segment, Survey& survey) {
   survey.end.last_seq = seal->last_seq;
   survey.end.last_time_ns = record.time_ns;
   survey.end.hash = seal->hash;
-  survey.catalog->add_sealed(segment.header.first_seq, seal->last_seq, segment.size_bytes);
+  survey.catalog->add_sealed(segment.header.first_seq, seal->last_seq, segment.size_bytes, record.time_ns);
   return {};
 }
 
@@ -68,7 +68,7 @@ Result<void> pass_last(OpenedSegment segment, Survey& survey) {
     survey.end.last_seq = scan.last_seq;
     survey.end.last_time_ns = scan.last_time_ns;
     survey.end.hash = scan.hash;
-    survey.catalog->add_sealed(segment.header.first_seq, scan.last_seq, scan.end_offset);
+    survey.catalog->add_sealed(segment.header.first_seq, scan.last_seq, scan.end_offset, scan.last_time_ns);
   }
   survey.last = std::move(segment);
   return {};

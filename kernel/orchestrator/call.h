@@ -76,6 +76,9 @@ struct Call {
   PluginActor* actor = nullptr;  // null once the call has ended
   std::string execution_id;
   std::string correlation_id;
+  EventSeq invoked_seq = 0;             // of its PluginInvoked
+  std::string recorded_correlation_id;  // where it held a secret; empty: as it is
+  std::string invoked_instance_id;      // as that says it; the instance that runs the call may be a later one
   std::string requested_by;
   std::string operation;
   v1::Payload input;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <boost/asio/post.hpp>
 
-#include "kernel/base/digest.h"
 #include "kernel/base/failpoint.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
@@ -20,22 +19,6 @@ constexpr auto kRefusalWindow = std::chrono::seconds(1);
 
 std::size_t size_of(const v1::Payload& payload) {
   return payload.text().size() + payload.data().size();
-}
-
-void fill_content(const v1::Payload& payload, v1::Content& content) {
-  const std::size_t size = size_of(payload);
-  content.set_size_bytes(size);
-  if (size > limits::kEventPayloadBytesMax) {
-    content.clear_kind();
-    content.set_sha256(sha256_hex(payload.has_data() ? payload.data() : payload.text()));
-    return;
-  }
-  content.clear_sha256();
-  if (payload.has_data()) {
-    content.set_data(payload.data());
-  } else {
-    content.set_text(payload.text());
-  }
 }
 
 // Metadata and warnings go into events and replies; what a plugin sends beyond the bound is dropped and said so.
@@ -128,7 +111,7 @@ std::unique_ptr<Call> Dispatcher::make_call(CallRequest request, PluginActor& ac
   call->accept_time = context_.clock.now();
   auto timeout = request.timeout.value_or(std::chrono::milliseconds(context_.settings.invoke_timeout_ms));
   if (request.patience) timeout = std::min(timeout, *request.patience);
-  const std::uint64_t wall_ms_max = actor.record().loaded.manifest().limits().wall_time_ms_max();
+  const std::uint64_t wall_ms_max = actor.record().loaded().manifest().limits().wall_time_ms_max();
   if (wall_ms_max > 0 && wall_ms_max < static_cast<std::uint64_t>(timeout.count())) {
     timeout = std::chrono::milliseconds(wall_ms_max);
     call->deadline_source = Call::DeadlineSource::kWallTimeLimit;
@@ -168,7 +151,38 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
   return key;
 }
 
-Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::PluginRecord& record) {
+std::vector<v1::OpenCall> Dispatcher::open_calls() const {
+  std::vector<v1::OpenCall> open;
+  for (const auto& [key, call] : calls_) {
+    if (call->state == Call::State::kCommittingEnd) continue;
+    v1::OpenCall& one = open.emplace_back();
+    one.set_seq(call->invoked_seq);
+    one.set_plugin_id(call->actor->record().id.str());
+    one.set_plugin_name(call->actor->record().name());
+    one.set_instance_id(call->invoked_instance_id);
+    const bool hidden = !call->recorded_correlation_id.empty();
+    one.set_correlation_id(hidden ? call->recorded_correlation_id : call->correlation_id);
+    one.set_execution_id(call->execution_id);
+  }
+  std::sort(open.begin(), open.end(), [](const v1::OpenCall& a, const v1::OpenCall& b) { return a.seq() < b.seq(); });
+  return open;
+}
+
+std::optional<EventSeq> Dispatcher::oldest_open_seq() const {
+  std::optional<EventSeq> oldest;
+  for (const auto& [key, call] : calls_) {
+    if (call->state == Call::State::kCommittingEnd) continue;
+    oldest = std::min(oldest.value_or(call->invoked_seq), call->invoked_seq);
+  }
+  return oldest;
+}
+
+policy::PayloadRule Dispatcher::payload_rule(const registry::PluginRecord& record) const {
+  return policy::payload_rule(record.loaded().manifest().log(), context_.settings.payload_bytes_max);
+}
+
+Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRecord& record) {
+  call.invoked_instance_id = record.instance_id.str();
   v1::Event& event = invoked_event_;
   event.set_type("PluginInvoked");
   event.set_plugin_id(record.id.str());
@@ -179,14 +193,16 @@ Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::Pl
   v1::PluginInvoked& invoked = *event.mutable_plugin_invoked();
   invoked.set_execution_id(call.execution_id);
   invoked.set_operation(call.operation);
-  fill_content(call.input, *invoked.mutable_input());
+  policy::store(call.input, payload_rule(record), *invoked.mutable_input());
   invoked.set_durability(std::string(name_of(call.durability)));
   invoked.set_timeout_ms(static_cast<std::uint64_t>(
       std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count()));
   SyncClass sync = sync_class_of(call.durability);
   // With `durable` the call's last event carries its first one to the disk: one sync, not two.
   if (call.durability == Durability::kDurable) sync = SyncClass::kEventually;
-  return context_.journal.record(event, sync, RecordUse::kNewWork);
+  LG_ASSIGN(call.invoked_seq, context_.journal.record(event, sync, RecordUse::kNewWork));
+  if (event.correlation_id() != call.correlation_id) call.recorded_correlation_id = event.correlation_id();
+  return call.invoked_seq;
 }
 
 void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
@@ -217,16 +233,16 @@ void Dispatcher::record_refused(const CallRequest& request, const PluginActor& a
   static_cast<void>(context_.journal.record(event, SyncClass::kEventually, RecordUse::kNewWork).has_value());
 }
 
-Result<void> Dispatcher::record_interrupted(const v1::Event& invoked) {
+Result<void> Dispatcher::record_interrupted(const v1::OpenCall& interrupted) {
   v1::Event event;
   event.set_type("PluginError");
-  event.set_plugin_id(invoked.plugin_id());
-  event.set_plugin_name(invoked.plugin_name());
-  event.set_instance_id(invoked.instance_id());
-  event.set_correlation_id(invoked.correlation_id());
+  event.set_plugin_id(interrupted.plugin_id());
+  event.set_plugin_name(interrupted.plugin_name());
+  event.set_instance_id(interrupted.instance_id());
+  event.set_correlation_id(interrupted.correlation_id());
   event.set_actor("system");
   v1::PluginError& error = *event.mutable_plugin_error();
-  error.set_execution_id(invoked.plugin_invoked().execution_id());
+  error.set_execution_id(interrupted.execution_id());
   error.set_reason(std::string(traits_of(Reason::kDaemonRestarted).name));
   error.set_message("the daemon ended while the call was open; it may or may not have run");
   LG_TRY(context_.journal.record_state(event));
@@ -245,7 +261,7 @@ void Dispatcher::succeed(Call& call, CallReply reply) {
   event.set_actor(call.requested_by);
   v1::PluginResult& result = *event.mutable_plugin_result();
   result.set_execution_id(call.execution_id);
-  fill_content(reply.output, *result.mutable_output());
+  policy::store(reply.output, payload_rule(record), *result.mutable_output());
   *result.mutable_figures() = reply.figures;
   result.clear_warnings();
   for (const std::string& warning : reply.warnings) result.add_warnings(warning);

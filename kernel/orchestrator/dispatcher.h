@@ -14,6 +14,7 @@
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/plugin_calls.h"
+#include "kernel/policy/payload_policy.h"
 
 namespace liongate::orchestrator {
 
@@ -35,11 +36,15 @@ class Dispatcher final : public CallSink {
   void close() { closed_ = true; }
 
   std::size_t open_count() const { return calls_.size(); }
+  // The calls whose outcome is not recorded, in the order in which they began.
+  std::vector<v1::OpenCall> open_calls() const;
+  // Of the oldest of them; nothing where there is none.
+  std::optional<EventSeq> oldest_open_seq() const;
   // Called when the last open call has ended.
   void set_on_idle(std::function<void()> on_idle) { on_idle_ = std::move(on_idle); }
 
   // A call that the log remembers and nothing answers any more: cut by the end of the life before.
-  Result<void> record_interrupted(const v1::Event& invoked);
+  Result<void> record_interrupted(const v1::OpenCall& interrupted);
 
  private:
   void succeed(Call& call, CallReply reply) override;
@@ -47,7 +52,8 @@ class Dispatcher final : public CallSink {
 
   Result<void> check(const CallRequest& request, PluginActor* actor);
   std::unique_ptr<Call> make_call(CallRequest request, PluginActor& actor, std::unique_ptr<CallHandler> handler);
-  Result<EventSeq> record_invoked(const Call& call, const registry::PluginRecord& record);
+  policy::PayloadRule payload_rule(const registry::PluginRecord& record) const;
+  Result<EventSeq> record_invoked(Call& call, const registry::PluginRecord& record);
   void record_refused(const CallRequest& request, const PluginActor& actor, const Error& error);
   void complete(Call& call, Result<EventSeq> recorded, Result<CallReply> outcome);
   void deliver(CallKey key);

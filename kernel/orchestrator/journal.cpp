@@ -11,7 +11,9 @@ Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, ev
     return make_error(Reason::kIllegalTransition,
                       "plugin " + event.plugin_name() + ": " + event.type() + " is not possible in its present state");
   }
+  if (!secrets_.empty()) secrets_.hide(event);
   LG_ASSIGN(const EventSeq seq, log_.append(event, sync, use));
+  bytes_recorded_ += static_cast<std::uint64_t>(event.GetCachedSize());
   const Result<void> applied = registry_.apply(event);
   LG_ASSERT(applied.has_value());
   return seq;

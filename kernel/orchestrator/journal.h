@@ -9,18 +9,19 @@
 
 #include "kernel/event_log/event_log.h"
 #include "kernel/policy/policy.h"
+#include "kernel/policy/secrets.h"
 #include "kernel/registry/registry.h"
 
 namespace liongate::orchestrator {
 
 class Journal {
  public:
-  Journal(event_log::EventLog& log, registry::Registry& registry)
-      : log_(log), registry_(registry), durable_seq_(log.durable_seq()) {}
+  Journal(event_log::EventLog& log, registry::Registry& registry, const policy::Secrets& secrets)
+      : log_(log), registry_(registry), secrets_(secrets), durable_seq_(log.durable_seq()) {}
 
-  // Appends `event` (its seq and time are filled in) and applies it. Fails without any effect when the log refuses it
-  // (kLogReadOnly, kQueueFull), or when the registry would refuse it (kIllegalTransition): the log never holds an event
-  // that a replay could not apply.
+  // Appends `event` (its seq and time are filled in, secrets in it hidden) and applies it. Fails without any effect
+  // when the log refuses it (kLogReadOnly, kQueueFull), or when the registry would refuse it (kIllegalTransition): the
+  // log never holds an event that a replay could not apply.
   Result<EventSeq> record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use);
 
   // A state change: synced at once, allowed to use the reserve because something depends on it.
@@ -39,6 +40,8 @@ class Journal {
 
   EventSeq last_seq() const { return log_.last_seq(); }
   EventSeq durable_seq() const { return durable_seq_; }
+  // Of all events recorded in this life, as they were serialised.
+  std::uint64_t bytes_recorded() const { return bytes_recorded_; }
   bool read_only() const { return log_.read_only(); }
   event_log::EventLog& log() { return log_; }
 
@@ -50,7 +53,9 @@ class Journal {
 
   event_log::EventLog& log_;
   registry::Registry& registry_;
+  const policy::Secrets& secrets_;
   EventSeq durable_seq_ = 0;
+  std::uint64_t bytes_recorded_ = 0;
   std::function<void(const v1::Event&)> on_state_change_;
   std::deque<Waiter> waiters_;  // ascending by seq: numbers are given in the order of the calls
 };

@@ -9,6 +9,7 @@
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/journal.h"
 #include "kernel/policy/policy.h"
+#include "kernel/policy/secrets.h"
 #include "kernel/registry/plugin_inspector.h"
 #include "kernel/registry/registry.h"
 #include "kernel/supervision/launcher.h"
@@ -22,6 +23,11 @@ struct Settings {
   int stop_grace_ms = limits::kStopGraceMs;
   Durability durability = Durability::kDurable;
   policy::Policy policy;
+  std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
+  std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
+  std::uint64_t log_retention_bytes_max = 0;  // 0: no bound
+  std::size_t payload_bytes_max = limits::kEventPayloadBytesMax;
+  std::int64_t log_retention_age_max_ms = 0;  // 0: no bound
 };
 
 struct KernelContext {
@@ -31,6 +37,7 @@ struct KernelContext {
   registry::PluginInspector& inspector;
   registry::Registry& registry;
   Journal& journal;
+  policy::Secrets& secrets;
   Settings settings;
 };
 

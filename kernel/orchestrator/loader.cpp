@@ -84,7 +84,7 @@ Result<void> Loader::check(const Load& load) {
 
 Result<void> Loader::check_policy(const Load& load) {
   auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder());
-  if (!refusal) return {};
+  if (!refusal) return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
   v1::Event event;
   fill_denial(event, *refusal, "load");
   event.set_plugin_name(load.loaded.manifest().name());
@@ -196,9 +196,9 @@ void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
 
 void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Done done) {
   LoadRequest request;
-  request.source.manifest_path = plugin.record().loaded.manifest_path();
-  request.source.manifest = plugin.record().loaded.manifest();
-  request.source.folder = plugin.record().loaded.folder();
+  request.source.manifest_path = plugin.record().loaded().manifest_path();
+  request.source.manifest = plugin.record().loaded().manifest();
+  request.source.folder = plugin.record().loaded().folder();
   request.source.caller_uid = caller_uid;
   request.on_duplicate = OnDuplicate::kReplace;
   request.actor = actor;

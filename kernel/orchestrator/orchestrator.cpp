@@ -9,48 +9,24 @@ using lifecycle::State;
 
 Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
     : log_(parts.log),
-      journal_(parts.log, registry_),
-      context_{parts.io, parts.clock, parts.launcher, parts.inspector, registry_, journal_, std::move(settings)},
+      snapshots_(parts.snapshots),
+      secrets_(std::move(parts.environment)),
+      journal_(parts.log, registry_, secrets_),
+      context_{parts.io,  parts.clock, parts.launcher, parts.inspector,
+               registry_, journal_,    secrets_,       std::move(settings)},
       dispatcher_(context_),
+      keeper_(context_, dispatcher_, parts.snapshots),
       loader_(context_, *this),
       drain_timer_(parts.io) {}
 
-Orchestrator::~Orchestrator() = default;
+// Whoever waits for a command is told when its actor goes, and may look for a plugin then: there must be a whole map.
+Orchestrator::~Orchestrator() {
+  auto last = std::move(plugins_);
+  plugins_.clear();
+  last.clear();
+}
 
 // --- start ---
-
-Result<std::vector<v1::Event>> Orchestrator::replay() {
-  // Calls without an outcome, in the order in which they began.
-  std::map<EventSeq, v1::Event> open;
-  std::unordered_map<std::string, EventSeq> by_execution;
-  LG_ASSIGN(const std::unique_ptr<event_log::EventReader> reader, log_.read(0));
-  v1::Event event;
-  for (;;) {
-    LG_ASSIGN(const bool more, reader->next(event));
-    if (!more) break;
-    if (Result<void> applied = registry_.apply(event); !applied) {
-      return make_error(Reason::kLogCorrupt, "event " + std::to_string(event.seq()) + " (" + event.type() +
-                                                 ") contradicts the events before it: " + applied.error().message)
-          .with_hint("`liongatectl verify-log --state-dir DIR` checks the log; keep a copy of it");
-    }
-    if (event.has_plugin_invoked()) {
-      by_execution[event.plugin_invoked().execution_id()] = event.seq();
-      v1::Event& kept = open[event.seq()];
-      kept = event;
-      kept.mutable_plugin_invoked()->clear_input();
-    } else if (event.has_plugin_result() || event.has_plugin_error()) {
-      const std::string& id =
-          event.has_plugin_result() ? event.plugin_result().execution_id() : event.plugin_error().execution_id();
-      if (const auto found = by_execution.find(id); found != by_execution.end()) {
-        open.erase(found->second);
-        by_execution.erase(found);
-      }
-    }
-  }
-  std::vector<v1::Event> interrupted;
-  for (auto& [seq, invoked] : open) interrupted.push_back(std::move(invoked));
-  return interrupted;
-}
 
 Result<void> Orchestrator::record_recovery() {
   const event_log::Recovery& recovery = log_.recovery();
@@ -67,8 +43,7 @@ Result<void> Orchestrator::record_recovery() {
   return {};
 }
 
-Result<void> Orchestrator::recover(const DaemonIdentity& identity) {
-  LG_ASSIGN(const std::vector<v1::Event> interrupted, replay());
+Result<void> Orchestrator::record_start(const DaemonIdentity& identity, const snapshot::ReplayedState& replayed) {
   v1::Event event;
   event.set_type("DaemonStarted");
   event.set_actor("system");
@@ -77,13 +52,30 @@ Result<void> Orchestrator::recover(const DaemonIdentity& identity) {
   started.set_environment(identity.environment);
   started.set_node_id(log_.node_id());
   started.set_pid(identity.pid);
+  started.set_snapshot_seq(replayed.snapshot_seq);
+  started.set_events_replayed(replayed.events_replayed);
+  for (const std::string& ignored : replayed.snapshots_ignored) started.add_snapshots_ignored(ignored);
   LG_TRY(journal_.record_state(event));
-  LG_TRY(record_recovery());
-  for (const v1::Event& invoked : interrupted) LG_TRY(dispatcher_.record_interrupted(invoked));
+  return record_recovery();
+}
+
+Result<RecoveryReport> Orchestrator::recover(const DaemonIdentity& identity) {
+  LG_ASSIGN(snapshot::ReplayedState replayed,
+            snapshot::replay(log_.view(), snapshots_ == nullptr ? nullptr : &snapshots_->store()));
+  registry_ = std::move(replayed.registry);
+  LG_TRY(record_start(identity, replayed));
+  for (const registry::PluginRecord* record : registry_.list()) {
+    // One that is too short to be hidden keeps its plugin from being started, not the daemon.
+    static_cast<void>(secrets_.learn(record->loaded().manifest()).has_value());
+  }
+  for (const auto& [seq, interrupted] : replayed.open_calls.by_seq()) {
+    LG_TRY(dispatcher_.record_interrupted(interrupted));
+  }
   for (const registry::PluginRecord* record : registry_.list()) {
     add_plugin(record->id, std::make_shared<supervision::PluginLog>(context_.clock));
   }
-  return {};
+  keeper_.begin(replayed, replayed.log_time_ns);
+  return RecoveryReport{replayed.snapshot_seq, replayed.events_replayed};
 }
 
 void Orchestrator::run() {
@@ -312,6 +304,25 @@ Counts Orchestrator::counts() const {
   return counts;
 }
 
+Result<void> Orchestrator::set_settings(Settings settings, const v1::DaemonConfigChanged& changed,
+                                        const std::string& actor) {
+  if (changed.changed_keys_size() + changed.restart_keys_size() > 0) {
+    v1::Event event;
+    event.set_type("ConfigChanged");
+    event.set_actor(actor);
+    *event.mutable_daemon_config_changed() = changed;
+    LG_TRY(journal_.record_state(event));
+  }
+  context_.settings = std::move(settings);
+  return {};
+}
+
+void Orchestrator::copy_state(std::function<void(registry::StateCopy)> done) {
+  const auto copy = std::make_shared<registry::StateCopy>(keeper_.copy_state());
+  log_.sync_soon();
+  journal_.when_durable(copy->state.seq(), [copy, done = std::move(done)] { done(std::move(*copy)); });
+}
+
 void Orchestrator::shut_down(const std::string& reason, int drain_ms, std::function<void()> done) {
   if (shutting_down_) {
     stop_plugins();
@@ -351,6 +362,10 @@ void Orchestrator::stop_plugins() {
 }
 
 void Orchestrator::finish_shut_down() {
+  keeper_.take_last([this] { record_stopped(); });
+}
+
+void Orchestrator::record_stopped() {
   v1::Event event;
   event.set_type("DaemonStopped");
   event.set_actor("system");

@@ -17,6 +17,7 @@
 #include "kernel/orchestrator/journal.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/loader.h"
+#include "kernel/orchestrator/log_keeper.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
 namespace liongate::orchestrator {
@@ -27,6 +28,14 @@ struct OrchestratorParts {
   supervision::Launcher& launcher;
   registry::PluginInspector& inspector;
   event_log::EventLog& log;
+  snapshot::SnapshotWriter* snapshots = nullptr;       // null: the whole log is read at every start
+  policy::Secrets::Environment environment = nullptr;  // null: there are no variables
+};
+
+// How a start came to its state.
+struct RecoveryReport {
+  EventSeq snapshot_seq = 0;
+  std::uint64_t events_replayed = 0;
 };
 
 // Who a daemon is, for DaemonStarted.
@@ -68,10 +77,10 @@ class Orchestrator final : private PluginHost {
   Orchestrator(OrchestratorParts parts, Settings settings);
   ~Orchestrator() override;
 
-  // Rebuilds the registry from the log and records DaemonStarted, LogRecovered and the calls that were cut. Once,
-  // before run(). Fails with kLogCorrupt when the log's events contradict each other, kLogReadOnly when nothing can be
-  // written.
-  Result<void> recover(const DaemonIdentity& identity);
+  // Rebuilds the registry from the newest snapshot and the log behind it, and records DaemonStarted, LogRecovered and
+  // the calls that were cut. Once, before run(). Fails with kLogCorrupt when the log's events contradict each other,
+  // kLogReadOnly when nothing can be written.
+  Result<RecoveryReport> recover(const DaemonIdentity& identity);
 
   // Starts the plugins that were running before.
   void run();
@@ -101,8 +110,18 @@ class Orchestrator final : private PluginHost {
   // on disk; at once where the log takes nothing more, for the refusal stands whatever becomes of its record.
   void record_denial(const std::string& actor, const std::string& action, const Error& why, std::function<void()> then);
   Counts counts() const;
-  void set_settings(Settings settings) { context_.settings = std::move(settings); }
-  void on_durable(EventSeq seq) { journal_.on_durable(seq); }
+  // Replaces the settings. What differs is recorded first (ConfigChanged), unless nothing does: a change that cannot be
+  // recorded is not made.
+  Result<void> set_settings(Settings settings, const v1::DaemonConfigChanged& changed, const std::string& actor);
+  void on_durable(EventSeq seq) {
+    journal_.on_durable(seq);
+    keeper_.on_durable();
+  }
+  void check_log() { keeper_.check(); }
+  // What an operator should hear of and nobody waits for.
+  void set_on_warning(std::function<void(const std::string&)> warn) { keeper_.set_warn(std::move(warn)); }
+  // A copy of the state as it is now, given when the log can be read up to it.
+  void copy_state(std::function<void(registry::StateCopy)> done);
   // See Journal::set_on_state_change.
   void set_on_state_change(std::function<void(const v1::Event&)> on_state_change) {
     journal_.set_on_state_change(std::move(on_state_change));
@@ -120,16 +139,20 @@ class Orchestrator final : private PluginHost {
   void command(const std::string& plugin, const std::string& actor, Command what, PluginDone done);
   v1::Plugin view(PluginActor& plugin);
   Error not_found(const std::string& plugin) const;
-  Result<std::vector<v1::Event>> replay();
+  Result<void> record_start(const DaemonIdentity& identity, const snapshot::ReplayedState& replayed);
   Result<void> record_recovery();
   void stop_plugins();
   void finish_shut_down();
+  void record_stopped();
 
   event_log::EventLog& log_;
+  snapshot::SnapshotWriter* snapshots_;
   registry::Registry registry_;
+  policy::Secrets secrets_;
   Journal journal_;
   KernelContext context_;
   Dispatcher dispatcher_;
+  LogKeeper keeper_;
   Loader loader_;
   std::unordered_map<std::string, std::unique_ptr<PluginActor>> plugins_;
   bool shutting_down_ = false;

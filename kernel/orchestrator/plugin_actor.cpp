@@ -142,7 +142,7 @@ void PluginActor::start(const std::string& actor, Done done) {
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
   ending_ = false;
   if (const auto refusal =
-          policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
+          policy::refuse(context_.settings.policy, record_.loaded().manifest(), record_.loaded().folder())) {
     v1::Event denial = plugin_event("PermissionDenied", record_, actor);
     fill_denial(denial, *refusal, "start");
     if (const auto recorded = context_.journal.record_state(denial); !recorded) {
@@ -152,9 +152,13 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
     fail_plugin(actor, refusal->error, std::move(done));
     return;
   }
+  if (const Result<void> hidden = context_.secrets.learn(record_.loaded().manifest()); !hidden) {
+    fail_plugin(actor, hidden.error(), std::move(done));
+    return;
+  }
   // Changed code never runs silently: the files are compared with what was loaded before every start.
   context_.inspector.digest(
-      record_.loaded, [this, alive = alive_, kind, actor, done = std::move(done)](Result<std::string> digest) {
+      record_.loaded(), [this, alive = alive_, kind, actor, done = std::move(done)](Result<std::string> digest) {
         if (!*alive) return;
         if (shutting_down_) {
           done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
@@ -163,7 +167,7 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
           done(digest.error());
         } else if (!digest) {
           fail_plugin(actor, digest.error(), done);
-        } else if (*digest != record_.loaded.digest_sha256()) {
+        } else if (*digest != record_.loaded().digest_sha256()) {
           fail_plugin(actor,
                       make_error(Reason::kEntryPointChanged,
                                  "the files of plugin " + record_.name() + " changed since it was loaded")
@@ -216,7 +220,7 @@ void PluginActor::launch(StartKind kind, const std::string& actor, Done done) {
     done(recorded.error());
     return;
   }
-  starting_->begin(instance_options(record_.loaded),
+  starting_->begin(instance_options(record_.loaded()),
                    [this, alive = alive_, kind, actor, done = std::move(done)](Result<ReadyInstance> ready) {
                      if (!*alive) return;
                      starting_.reset();

@@ -35,7 +35,7 @@ class PluginActor final : private supervision::InstanceListener {
   const registry::PluginRecord& record() const { return record_; }
   supervision::PluginLog& log() { return *log_; }
   std::shared_ptr<supervision::PluginInstance> instance() const { return instance_; }
-  bool is_command() const { return record_.loaded.manifest().runtime() == "command"; }
+  bool is_command() const { return record_.loaded().manifest().runtime() == "command"; }
 
   // --- calls ---
   Result<void> takes_calls() const;  // kPluginNotRunning where a call could never run

@@ -124,7 +124,7 @@ void PluginCalls::run_command(Call& call) {
   std::string input =
       call.input.has_data() ? std::move(*call.input.mutable_data()) : std::move(*call.input.mutable_text());
   call.input.Clear();
-  const Result<void> started = run->start(record_.loaded, std::move(input), call.execution_id);
+  const Result<void> started = run->start(record_.loaded(), std::move(input), call.execution_id);
   if (started) {
     commands_[call.key] = std::move(run);
     return;
@@ -316,7 +316,7 @@ Error PluginCalls::command_error(const supervision::PluginExit& exit, const std:
     return error;
   }
   // A shell whose child met the limit exits by itself; so it is the time used that tells, not the signal alone.
-  const std::uint64_t cpu_time_ms_max = record_.loaded.manifest().limits().cpu_time_ms_max();
+  const std::uint64_t cpu_time_ms_max = record_.loaded().manifest().limits().cpu_time_ms_max();
   if (cpu_time_ms_max > 0 && (exit.signal == SIGXCPU || exit.cpu_time_us >= cpu_time_ms_max * 1000)) {
     return make_error(Reason::kLimitExceeded, name + " used more CPU time than cpu_time_ms_max allows")
         .with("limit", "cpu_time_ms_max")
@@ -373,7 +373,7 @@ void PluginCalls::left() {
 }
 
 void PluginCalls::watch_cpu() {
-  const std::uint64_t limit_ms = record_.loaded.manifest().limits().cpu_time_ms_max();
+  const std::uint64_t limit_ms = record_.loaded().manifest().limits().cpu_time_ms_max();
   if (limit_ms == 0 || cpu_watched_) return;
   cpu_watched_ = true;
   // One thread cannot use a limit's worth of CPU in less time than that; several can, so it looks more often.
@@ -386,7 +386,7 @@ void PluginCalls::watch_cpu() {
 }
 
 void PluginCalls::check_cpu() {
-  const std::uint64_t limit_ms = record_.loaded.manifest().limits().cpu_time_ms_max();
+  const std::uint64_t limit_ms = record_.loaded().manifest().limits().cpu_time_ms_max();
   if (!instance_ || running_.empty()) return;
   const std::uint64_t now_us = instance_->meter().cpu_time_us();
   for (const auto& [key, running] : running_) {

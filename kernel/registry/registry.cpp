@@ -65,7 +65,7 @@ Result<void> Registry::load(const v1::Event& event) {
   }
   auto record = std::make_shared<PluginRecord>();
   record->id = PluginId(event.plugin_id());
-  record->loaded = loaded;
+  record->loaded_shared = std::make_shared<const v1::PluginLoaded>(loaded);
   record->load_time = event.time();
   record->desired_running = loaded.start();
   record->load_order = ++loads_;
@@ -79,7 +79,7 @@ Result<void> Registry::reload(PluginRecord& record, const v1::Event& event) {
   const v1::PluginReloaded& reloaded = event.plugin_reloaded();
   LG_TRY(step(record, reloaded.running() ? Trigger::kReloadedRunning : Trigger::kReloadedIdle));
   by_name_.erase(record.name());
-  record.loaded = reloaded.loaded();
+  record.loaded_shared = std::make_shared<const v1::PluginLoaded>(reloaded.loaded());
   by_name_[record.name()] = &record;
   record.state_reason.clear();
   record.state_message.clear();
@@ -107,6 +107,12 @@ Result<void> Registry::apply(const v1::Event& event) {
     return {};
   }
   if (event.payload_case() == P::kPluginLoaded) return load(event);
+  if (event.payload_case() == P::kClockJumped) {
+    const v1::ClockJumped& jump = event.clock_jumped();
+    clock_jump_time_.Clear();
+    if (jump.found().seconds() > jump.expected().seconds()) clock_jump_time_ = event.time();
+    return {};
+  }
   const auto found = by_id_.find(event.plugin_id());
   if (found == by_id_.end()) return {};
   PluginRecord& record = *found->second;
@@ -224,14 +230,14 @@ v1::Plugin to_message(const PluginRecord& record) {
   v1::Plugin plugin;
   plugin.set_plugin_id(record.id.str());
   plugin.set_name(record.name());
-  plugin.set_version(record.loaded.manifest().version());
+  plugin.set_version(record.loaded().manifest().version());
   plugin.set_state(static_cast<v1::PluginState>(record.state));
   plugin.set_state_reason(record.state_reason);
   plugin.set_state_message(record.state_message);
   plugin.set_instance_id(record.instance_id.str());
-  *plugin.mutable_manifest() = record.loaded.manifest();
-  plugin.set_folder(record.loaded.folder());
-  plugin.set_digest_sha256(record.loaded.digest_sha256());
+  *plugin.mutable_manifest() = record.loaded().manifest();
+  plugin.set_folder(record.loaded().folder());
+  plugin.set_digest_sha256(record.loaded().digest_sha256());
   *plugin.mutable_load_time() = record.load_time;
   if (record.start_time.seconds() != 0) *plugin.mutable_start_time() = record.start_time;
   *plugin.mutable_operations() = record.started.operations();

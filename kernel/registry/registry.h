@@ -16,12 +16,14 @@
 #include "kernel/base/result.h"
 #include "kernel/lifecycle/transition.h"
 #include "liongate/v1/event.pb.h"
+#include "liongate/v1/snapshot.pb.h"
 
 namespace liongate::registry {
 
 struct PluginRecord {
   PluginId id;
-  v1::PluginLoaded loaded;  // as the last PluginLoaded or PluginReloaded said
+  // As the last PluginLoaded or PluginReloaded said. Replaced, never changed: copies of the state share it.
+  std::shared_ptr<const v1::PluginLoaded> loaded_shared = std::make_shared<const v1::PluginLoaded>();
   lifecycle::State state = lifecycle::State::kAbsent;
   bool desired_running = false;
   std::string state_reason;
@@ -38,7 +40,14 @@ struct PluginRecord {
   double execution_time_ms_total = 0;
   std::uint64_t load_order = 0;
 
-  const std::string& name() const { return loaded.manifest().name(); }
+  const v1::PluginLoaded& loaded() const { return *loaded_shared; }
+  const std::string& name() const { return loaded().manifest().name(); }
+};
+
+// The state at one moment, cheap to make on the kernel thread: what is large in it is shared, not copied.
+struct StateCopy {
+  v1::KernelState state;                                        // without each plugin's `loaded`
+  std::vector<std::shared_ptr<const v1::PluginLoaded>> loaded;  // in the order of state.plugins
 };
 
 class Registry {
@@ -49,6 +58,15 @@ class Registry {
 
   // Whether apply() would accept it: asked before an event is given to the log, which forgets nothing.
   bool allows(const v1::Event& event) const;
+
+  // What the events up to `seq`, the last one applied, made of it; the open calls are the caller's to add.
+  StateCopy copy_state(EventSeq seq) const;
+
+  // Makes an empty registry what a snapshot says. kInvalidArgument, and still empty, where that contradicts itself.
+  Result<void> restore(const v1::KernelState& state);
+
+  // When the clock last jumped forward, in the log's time; zero when it did not, or has been set back since.
+  const google::protobuf::Timestamp& clock_jump_time() const { return clock_jump_time_; }
 
   // By id or by name; nullptr when there is none. A UUID is looked up as an id first.
   PluginRecord* find(std::string_view id_or_name);
@@ -71,6 +89,7 @@ class Registry {
   std::unordered_map<std::string, std::shared_ptr<PluginRecord>> by_id_;
   std::unordered_map<std::string, PluginRecord*> by_name_;
   std::uint64_t loads_ = 0;
+  google::protobuf::Timestamp clock_jump_time_;
 };
 
 // The record as people see it; live figures (pid, queue) are added by the orchestrator.

@@ -69,6 +69,10 @@ python_interpreter: /opt/python
 node_interpreter: /opt/node
 log_segment_bytes: 1048576
 log_retention_bytes_max: 2097152
+log_retention_age_max: 12h
+log_payload_bytes_max: 0
+snapshot_every_events: 5000
+snapshot_every_bytes: 1048576
 launcher_path: /opt/launcher
 plugin_uid_range: 600000-600100
 policy:
@@ -89,6 +93,10 @@ policy:
   CHECK(config.node_interpreter == "/opt/node");
   CHECK(config.log_segment_bytes == 1'048'576);
   CHECK(config.log_retention_bytes_max == 2'097'152);
+  CHECK(config.log_retention_age_max_s == 12 * 60 * 60);
+  CHECK(config.log_payload_bytes_max == 0);
+  CHECK(config.snapshot_every_events == 5'000);
+  CHECK(config.snapshot_every_bytes == 1'048'576);
   CHECK(config.launcher_path == "/opt/launcher");
   CHECK(config.plugin_uid_range == "600000-600100");
   REQUIRE(config.policy.size() == 2);
@@ -114,6 +122,15 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "busy_poll_us: -1",
                            "ready_timeout_ms: 0",
                            "log_segment_bytes: 1",
+                           "log_retention_age_max: soon",
+                           "log_retention_age_max: 5",
+                           "log_retention_age_max: 5w",
+                           "log_retention_age_max: 101y",
+                           "log_retention_age_max: 36501d",
+                           "log_retention_age_max: 99999999999999999999d",
+                           "log_payload_bytes_max: 786433",
+                           "snapshot_every_events: 99",
+                           "snapshot_every_bytes: 65535",
                            "state_dir: 5",
                            "policy: all",
                            "policy: [x]",

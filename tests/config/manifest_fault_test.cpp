@@ -199,3 +199,25 @@ TEST_CASE("tables and lists where a text belongs are told apart from texts") {
   CHECK(fault_of("name = []\nversion = {}\nentry_point = true\npermissions = [1]\n").metadata.at("fields") ==
         "name,version,entry_point,permissions");
 }
+
+TEST_CASE("what is not to be stored is read, or refused: a typo in it is no warning") {
+  const std::string good = kGood + "permissions = [\"env:API_KEY\"]\n[log]\n";
+  const Result<Manifest> manifest =
+      parse_manifest(good + "redact = [\"/a\", \"/b~1c/0\"]\npayload_bytes_max = 0\nsecrets = [\"API_KEY\"]\n",
+                     ManifestFormat::kToml, "m.toml");
+  REQUIRE(manifest.has_value());
+  CHECK(manifest->log.redact == std::vector<std::string>{"/a", "/b~1c/0"});
+  CHECK(manifest->log.payload_bytes_max == 0);
+  CHECK(manifest->log.secrets == std::vector<std::string>{"API_KEY"});
+  CHECK_FALSE(parse_manifest(good, ManifestFormat::kToml, "m.toml")->log.payload_bytes_max.has_value());
+  for (const char* bad : {"redcat = [\"/a\"]", "redact = \"/a\"", "redact = [\"a\"]", "redact = [\"\"]",
+                          "redact = [\"/a~\"]", "redact = [\"/a~2\"]", "payload_bytes_max = 786433",
+                          "payload_bytes_max = -1", "secrets = [\"OTHER\"]", "secrets = [\"\"]"}) {
+    INFO(bad);
+    const Error error = fault_of(good + bad + "\n");
+    CHECK(error.reason == Reason::kInvalidManifest);
+    CHECK(error.metadata.at("fields").starts_with("log."));
+  }
+  CHECK(fault_of(good + "redact = [\"/" + repeated("x", 256) + "\"]\n").metadata.at("fields") == "log.redact");
+  CHECK(fault_of(good + "redact = [" + repeated("\"/a\",", 65) + "]\n").metadata.at("fields") == "log.redact");
+}

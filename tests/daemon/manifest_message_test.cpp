@@ -133,3 +133,16 @@ TEST_CASE("a schema without defaults, of another shape or none at all gives an e
     CHECK(default_config_json(schema) == "{}");
   }
 }
+
+TEST_CASE("what is not to be stored goes there and back") {
+  const Manifest asked = parsed(
+      "name = \"a\"\nversion = \"1.0.0\"\nentry_point = \"./a\"\npermissions = [\"env:KEY\"]\n"
+      "[log]\nredact = [\"/a\"]\npayload_bytes_max = 0\nsecrets = [\"KEY\"]\n");
+  const v1::Manifest message = to_message(asked);
+  CHECK(message.log().has_payload_bytes_max());
+  const Result<Manifest> again = from_message(message);
+  REQUIRE(again.has_value());
+  CHECK(again->log.redact == asked.log.redact);
+  CHECK(again->log.payload_bytes_max == 0);
+  CHECK(again->log.secrets == asked.log.secrets);
+}

@@ -116,10 +116,25 @@ TEST_CASE("keys that need a restart are told apart") {
   after.python_interpreter = "/opt/python";
   after.node_interpreter = "/opt/node";
   after.log_segment_bytes = 1 << 20;
-  after.log_retention_bytes_max = 1 << 30;
   after.launcher_path = "/opt/launcher";
   after.plugin_uid_range = "1-2";
   CHECK(waiting(before, after) == Keys{"state_dir", "socket", "environment", "busy_poll_us", "python_interpreter",
-                                       "node_interpreter", "log_segment_bytes", "log_retention_bytes_max",
-                                       "launcher_path", "plugin_uid_range"});
+                                       "node_interpreter", "log_segment_bytes", "launcher_path", "plugin_uid_range"});
+}
+
+TEST_CASE("what bounds the log is in force at once") {
+  const DaemonConfig before;
+  DaemonConfig after = before;
+  after.log_retention_bytes_max = 1 << 30;
+  after.log_retention_age_max_s = 3600;
+  after.log_payload_bytes_max = 10;
+  after.snapshot_every_events = 1000;
+  after.snapshot_every_bytes = 1 << 20;
+  CHECK(changed(before, after) == Keys{"log_retention_bytes_max", "log_retention_age_max", "log_payload_bytes_max",
+                                       "snapshot_every_events", "snapshot_every_bytes"});
+  const orchestrator::Settings settings = to_settings(after);
+  CHECK(settings.log_retention_bytes_max == 1 << 30);
+  CHECK(settings.log_retention_age_max_ms == 3'600'000);
+  CHECK(settings.snapshot_every_events == 1000);
+  CHECK(settings.snapshot_every_bytes == 1 << 20);
 }

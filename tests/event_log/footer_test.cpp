@@ -192,7 +192,7 @@ TEST_CASE("a byte changed anywhere in a footer is damage that is found, and no q
     // As an inner segment, whose footer nobody reads at start: a reader goes by what stands in the segment.
     const auto storage = open_disk_storage(folder.path).value();
     const auto catalog = std::make_shared<Catalog>();
-    catalog->add_sealed(1, 30, footer);
+    catalog->add_sealed(1, 30, footer, 0);
     for (const Filter& filter : {Filter{.correlation_id = "call-7"}, Filter{.text = "input 7."}}) {
       const auto query = make_query(storage, catalog, filter);
       CHECK(summarize(*query)->total == 1);
@@ -214,7 +214,7 @@ TEST_CASE("a footer with right checksums that leads nowhere is not believed") {
   finish_record(all.first(stated_record_bytes(all)), key);
   write_bytes(path, bytes);
   const auto catalog = std::make_shared<Catalog>();
-  catalog->add_sealed(1, 30, at);
+  catalog->add_sealed(1, 30, at, 0);
   const auto query = make_query(open_disk_storage(folder.path).value(), catalog, {.correlation_id = "call-7"});
   CHECK(summarize(*query)->total == 1);
 }

@@ -179,29 +179,6 @@ TEST_CASE("a second opener is refused by name and pid; an unwritable folder says
   CHECK_FALSE(verify("/nowhere/at/all").has_value());
 }
 
-TEST_CASE("retention removes whole sealed segments, oldest first, and readers go on with what is left") {
-  const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = 16 * 1024, .retention_bytes_max = 64 * 1024});
-  living.append_durable(20);
-  const auto early = living.log->read(0).value();
-  v1::Event event;
-  REQUIRE(*early->next(event));
-  for (int i = 0; i < 100; ++i) living.append_durable(20);
-  std::uint64_t bytes = 0;
-  for (const std::string& name : segments_in(folder.path))
-    bytes += std::filesystem::file_size(folder.path + "/" + name);
-  CHECK(bytes < 64 * 1024 + 3 * 16 * 1024);
-  CHECK(read_all(*early) == living.log->last_seq());
-  const auto late = living.log->read(0).value();
-  REQUIRE(*late->next(event));
-  CHECK(event.seq() > 1);
-  CHECK(read_all(*late) == living.log->last_seq());
-  REQUIRE(living.log->close().has_value());
-  CHECK(verify(folder.path)->damages.empty());
-  LivingLog again({.folder = folder.path, .segment_bytes = 16 * 1024, .retention_bytes_max = 64 * 1024});
-  again.append_durable(1);
-}
-
 TEST_CASE("many readers follow while the log is written, across segments") {
   constexpr int kReaders = 4;
   constexpr EventSeq kEvents = 20'000;

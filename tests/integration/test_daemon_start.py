@@ -281,7 +281,7 @@ def test_a_signal_stops_it_gracefully_and_seals_the_log(daemon: Daemon, number: 
     assert report["intact"] is True
     daemon.start()
     types = [event.type for event in daemon.events()]
-    assert types[types.index("PluginResult") + 1 :][:2] == ["DaemonStopping", "DaemonStopped"]
+    assert types[types.index("PluginResult") + 1 :][:3] == ["DaemonStopping", "SnapshotTaken", "DaemonStopped"]
     assert "LogRecovered" not in types
 
 

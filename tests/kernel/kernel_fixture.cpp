@@ -90,6 +90,9 @@ orchestrator::Settings Kernel::granting() {
 }
 
 Kernel::Kernel(const std::string& folder, orchestrator::Settings settings)
+    : Kernel(folder, KernelOptions{.settings = std::move(settings)}) {}
+
+Kernel::Kernel(const std::string& folder, KernelOptions wanted)
     : io_(std::make_unique<asio::io_context>()), work_(asio::make_work_guard(*io_)) {
   std::signal(SIGPIPE, SIG_IGN);  // as main does: a write to a dead plugin is an error, not the end
   launcher_ = std::make_unique<FakeLauncher>(*io_);
@@ -98,20 +101,36 @@ Kernel::Kernel(const std::string& folder, orchestrator::Settings settings)
   handlers.on_durable = [this](EventSeq seq) { asio::post(*io_, [this, seq] { orchestrator_->on_durable(seq); }); };
   handlers.on_read_only = [](bool, const std::string&) {};
   handlers.on_fatal = [](const Error&) {};
+  clock_.jump(wanted.clock_offset);
+  handlers.on_segment_begun = [this] { asio::post(*io_, [this] { orchestrator_->check_log(); }); };
   event_log::Options options;
   options.folder = folder;
+  options.segment_bytes = wanted.segment_bytes;
   log_ = event_log::EventLog::open(options, std::move(handlers), clock_).value();
   log_->add_commit_listener([this](EventSeq seq) { asio::post(*io_, [this, seq] { committed_seq_ = seq; }); });
   committed_seq_ = log_->last_seq();
+  if (!wanted.snapshot_folder.empty()) {
+    snapshots_ = std::make_unique<snapshot::SnapshotWriter>(snapshot::SnapshotWriter::Parts{
+        *io_, clock_, *log_, snapshot::open_store(wanted.snapshot_folder).value(), "test"});
+  }
   orchestrator_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_}, std::move(settings));
-  const Result<void> recovered = orchestrator_->recover({"test", "testing", ::getpid()});
+      orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(),
+                                      wanted.environment},
+      std::move(wanted.settings));
+  orchestrator_->set_on_warning([this](const std::string& text) { warnings.push_back(text); });
+  Result<orchestrator::RecoveryReport> recovered = orchestrator_->recover({"test", "testing", ::getpid()});
   INFO((recovered ? std::string() : recovered.error().message));
+  if (!recovered && wanted.may_fail) {
+    failure = std::move(recovered).error();
+    return;
+  }
   REQUIRE(recovered.has_value());
+  recovery = *recovered;
   orchestrator_->run();
 }
 
 Kernel::~Kernel() {
+  snapshots_.reset();                            // waits for the one that is being written
   static_cast<void>(log_->close().has_value());  // its writer posts no more after this
   orchestrator_.reset();
   launcher_->close();

@@ -5,6 +5,7 @@
 // is said to the plugins and no last event is written.
 #pragma once
 
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
@@ -66,10 +67,42 @@ struct CommandOutcome {
   bool done() const { return result.has_value(); }
 };
 
+// The system's clock, but that a test may set it.
+class SettableClock final : public Clock {
+ public:
+  std::int64_t wall_ns() const override { return real_.wall_ns() + wall_offset_ns_.load(); }
+  MonotonicTime now() const override { return real_.now(); }
+  std::int64_t awake_or_asleep_ns() const override { return real_.awake_or_asleep_ns() + passed_offset_ns_.load(); }
+
+  // Somebody sets the wall clock; no time passes.
+  void jump(std::chrono::seconds by) { wall_offset_ns_ += std::chrono::nanoseconds(by).count(); }
+  // Time passes (for whoever looks at it: no timer ends earlier).
+  void pass(std::chrono::seconds by) {
+    jump(by);
+    passed_offset_ns_ += std::chrono::nanoseconds(by).count();
+  }
+
+ private:
+  SystemClock real_;
+  std::atomic<std::int64_t> wall_offset_ns_{0};
+  std::atomic<std::int64_t> passed_offset_ns_{0};
+};
+
+// What a life of a kernel is made with besides its settings.
+struct KernelOptions {
+  orchestrator::Settings settings;
+  std::uint64_t segment_bytes = limits::kLogSegmentBytes;
+  std::string snapshot_folder;           // empty: no snapshots
+  std::chrono::seconds clock_offset{0};  // the wall clock as this life finds it
+  policy::Secrets::Environment environment;
+  bool may_fail = false;  // `failure` then says why it did not start
+};
+
 class Kernel {
  public:
   // Recovers and runs.
   explicit Kernel(const std::string& folder, orchestrator::Settings settings = granting());
+  Kernel(const std::string& folder, KernelOptions options);
   ~Kernel();
   Kernel(const Kernel&) = delete;
   Kernel& operator=(const Kernel&) = delete;
@@ -113,15 +146,22 @@ class Kernel {
   FakeLauncher& launcher() { return *launcher_; }
   FakeInspector& inspector() { return *inspector_; }
   event_log::EventLog& log() { return *log_; }
+  SettableClock& clock() { return clock_; }
+  snapshot::SnapshotStore& snapshots() { return snapshots_->store(); }
+
+  orchestrator::RecoveryReport recovery;
+  std::optional<Error> failure;
+  std::vector<std::string> warnings;
 
  private:
-  SystemClock clock_;
+  SettableClock clock_;
   EventSeq committed_seq_ = 0;
   std::unique_ptr<boost::asio::io_context> io_;
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::unique_ptr<FakeLauncher> launcher_;
   std::unique_ptr<FakeInspector> inspector_;
   std::unique_ptr<event_log::EventLog> log_;
+  std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
   std::unique_ptr<orchestrator::Orchestrator> orchestrator_;
 };
 

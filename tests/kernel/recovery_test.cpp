@@ -209,7 +209,7 @@ TEST_CASE("events that contradict each other are LOG_CORRUPT, with the number of
   options.folder = folder.path;
   const auto log = event_log::EventLog::open(options, {}, clock).value();
   Orchestrator orchestrator({io, clock, launcher, inspector, *log}, Kernel::granting());
-  const Result<void> recovered = orchestrator.recover({"test", "testing", 1});
+  const Result<orchestrator::RecoveryReport> recovered = orchestrator.recover({"test", "testing", 1});
   REQUIRE_FALSE(recovered.has_value());
   CHECK(recovered.error().reason == Reason::kLogCorrupt);
   CHECK(recovered.error().message.find("event 2") != std::string::npos);

@@ -205,7 +205,7 @@ TEST_CASE("a failed plugin does not want to run any more and says why") {
 TEST_CASE("a reload keeps id and statistics and replaces the manifest") {
   Registry registry = after({loaded(), created(), started(), invoked(), result(2), reloaded(true)});
   CHECK(hello_of(registry).id == PluginId(kId));
-  CHECK(hello_of(registry).loaded.manifest().version() == "2.0.0");
+  CHECK(hello_of(registry).loaded().manifest().version() == "2.0.0");
   CHECK(hello_of(registry).state == State::kRunning);
   CHECK(hello_of(registry).instance_id == InstanceId("i2"));
   CHECK(hello_of(registry).calls_completed == 1);
@@ -215,7 +215,7 @@ TEST_CASE("a reload of a stopped plugin leaves it stopped") {
   const Registry registry = after({loaded(), created(), started(), stopping(), stopped(), reloaded(false)});
   CHECK(hello_of(registry).state == State::kStopped);
   CHECK_FALSE(hello_of(registry).desired_running);
-  CHECK(hello_of(registry).loaded.manifest().version() == "2.0.0");
+  CHECK(hello_of(registry).loaded().manifest().version() == "2.0.0");
 }
 
 TEST_CASE("a reload heals a failed plugin") {

@@ -160,7 +160,7 @@ TEST_CASE("a policy that was tightened holds at the next start") {
   kernel.loaded("hello");
   orchestrator::Settings strict = Kernel::granting();
   strict.policy.otherwise = policy::Default::kRefuse;
-  kernel.orchestrator().set_settings(strict);
+  REQUIRE(kernel.orchestrator().set_settings(strict, {}, "uid:1000").has_value());
   CHECK(kernel.wait(kernel.tell(&Orchestrator::restart, "hello")).error().reason == Reason::kPermissionDenied);
   CHECK(kernel.launcher().running() == 0);
   const v1::Event denied = kernel.last_event("PermissionDenied");

@@ -30,7 +30,7 @@ class Room:
 # The longest matching folder holds. Tests, bench and fuzz look at everything and stand in no room.
 ROOMS = {
     "kernel/base": Room(("kernel/base",), "", (GRPC, YAML, TOML, HTTP, SECCOMP, COMMAND_LINE, PROTOBUF, "boost/.*")),
-    "kernel": Room(("kernel",), r"liongate/v1/(event|frame|manifest|plugin)\.pb\.h",
+    "kernel": Room(("kernel",), r"liongate/v1/(event|frame|manifest|plugin|snapshot)\.pb\.h",
                    (GRPC, YAML, TOML, HTTP, SECCOMP, COMMAND_LINE)),
     "sandbox": Room(("sandbox", "kernel/base"), "", (GRPC, YAML, TOML, HTTP, COMMAND_LINE, PROTOBUF, "boost/.*")),
     "config": Room(("config", "kernel/base"), "", (GRPC, HTTP, SECCOMP, COMMAND_LINE, PROTOBUF)),
