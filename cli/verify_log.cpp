@@ -1,6 +1,7 @@
 #include <ostream>
 
 #include "cli/connection.h"
+#include "cli/evidence_file.h"
 #include "cli/json_output.h"
 #include "cli/program.h"
 #include "cli/sibling_program.h"
@@ -14,6 +15,11 @@ void print_report(Context& context, const v1::VerifyLogResponse& report) {
   context.out << coloured(context, report.intact() ? "intact" : "damaged") << ": " << report.events() << " events in "
               << report.segments() << " segments, sequence " << report.first_seq() << " to " << report.last_seq()
               << '\n';
+  if (report.checkpoints() > 0) {
+    context.out << "signed: " << report.checkpoints() << " checkpoints, up to event " << report.signed_seq() << '\n';
+  }
+  if (report.checkpoint_verdict() == "extends") context.out << "proved: the log extends the checkpoint\n";
+  for (const std::string& note : report.notes()) context.out << "note: " << note << '\n';
   if (report.damages().empty()) return;
   Table table({"SEGMENT", "OFFSET", "AFTER SEQ", "KIND", "DETAIL"});
   for (const v1::LogDamage& damage : report.damages()) {
@@ -23,31 +29,63 @@ void print_report(Context& context, const v1::VerifyLogResponse& report) {
   table.flush(context);
 }
 
-ExitCode verify_log(Context& context, const std::string& state_dir) {
-  if (!state_dir.empty()) return exec_liongated(context, {"--verify-log", state_dir});
+struct Files {
+  std::string state_dir;
+  std::string checkpoint;
+  std::string key;
+};
+
+ExitCode exit_code_of(const v1::VerifyLogResponse& report) {
+  if (!report.intact()) return ExitCode::kFailure;
+  return report.checkpoint_verdict() == "not_provable" ? ExitCode::kInvalid : ExitCode::kDone;
+}
+
+ExitCode verify_offline(Context& context, const Files& files) {
+  std::vector<std::string> words{"--verify-log", files.state_dir};
+  if (!files.checkpoint.empty()) words.insert(words.end(), {"--checkpoint", files.checkpoint});
+  if (!files.key.empty()) words.insert(words.end(), {"--key", files.key});
+  return exec_liongated(context, std::move(words));
+}
+
+ExitCode verify_log(Context& context, const Files& files) {
+  if (!files.state_dir.empty()) return verify_offline(context, files);
+  Result<std::string> checkpoint = read_evidence(files.checkpoint);
+  if (!checkpoint) return fail(context, failure_of(checkpoint.error(), context.verb));
+  Result<std::string> key = read_evidence(files.key);
+  if (!key) return fail(context, failure_of(key.error(), context.verb));
   v1::VerifyLogRequest request;
+  request.set_checkpoint(*checkpoint);
+  request.set_key(*key);
   v1::VerifyLogResponse response;
   Connection connection(context);
   const grpc::Status status =
       connection.call<v1::EventService>(&v1::EventService::Stub::VerifyLog, request, response, kChangeDeadlineMs);
-  if (!status.ok()) return fail(context, connection.failure(context.verb, status));
+  if (!status.ok()) {
+    const std::string& subject = files.checkpoint.empty() ? context.verb : files.checkpoint;
+    return fail(context, connection.failure(subject, status));
+  }
   if (context.json()) {
     print_json(context, response);
   } else {
     print_report(context, response);
   }
   const ExitCode code = finish(context);
-  return code == ExitCode::kDone && !response.intact() ? ExitCode::kFailure : code;
+  return code == ExitCode::kDone ? exit_code_of(response) : code;
 }
 
 }  // namespace
 
 void add_verify_log(Program& program) {
-  auto state_dir = std::make_shared<std::string>();
-  Verb verb = program.add_verb("verify-log", "Check every record of the log; exit 1 for any damage",
-                               "liongatectl verify-log --state-dir /var/lib/liongate",
-                               [&context = program.context(), state_dir] { return verify_log(context, *state_dir); });
-  verb.text("--state-dir", *state_dir, "Check this folder, without a daemon", {.value = "DIR"});
+  auto files = std::make_shared<Files>();
+  Verb verb =
+      program.add_verb("verify-log", "Check every record of the log; exit 1 for any damage",
+                       "liongatectl verify-log --state-dir /var/lib/liongate --checkpoint /mnt/elsewhere/checkpoint",
+                       [&context = program.context(), files] { return verify_log(context, *files); });
+  verb.text("--state-dir", files->state_dir, "Check this folder, without a daemon", {.value = "DIR"});
+  verb.text("--checkpoint", files->checkpoint, "The log must extend this checkpoint (see export-checkpoint)",
+            {.value = "FILE"});
+  verb.text("--key", files->key, "Trust this public key (see export-log-key) instead of the first one beside the log",
+            {.value = "FILE"});
 }
 
 }  // namespace liongate::cli

@@ -21,6 +21,8 @@ constexpr int kBusyPollUsMax = 10'000;
 constexpr std::uint64_t kLogSegmentBytesMin = 64 * 1024;
 constexpr std::uint64_t kLogSegmentBytesMax = 4ULL * 1024 * 1024 * 1024;
 constexpr std::uint64_t kLogRetentionBytesMaxMax = 1ULL << 50U;
+constexpr int kLogCheckpointIntervalMsMin = 100;
+constexpr int kLogCheckpointIntervalMsMax = 24 * 60 * 60 * 1000;
 constexpr std::uint64_t kUidMax = 4'294'967'294;
 
 constexpr std::array kEnvironments{
@@ -87,6 +89,8 @@ class ConfigReader {
     read_path("node_interpreter", config_.node_interpreter, kPathBytesMax);
     read_number("log_segment_bytes", config_.log_segment_bytes, kLogSegmentBytesMin, kLogSegmentBytesMax);
     read_number("log_retention_bytes_max", config_.log_retention_bytes_max, 0, kLogRetentionBytesMaxMax);
+    read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
+                kLogCheckpointIntervalMsMax);
     // An empty text stands for "beside liongated" here, and for the default range below.
     if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
       config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");

@@ -48,6 +48,7 @@ struct DaemonConfig {
   std::string node_interpreter = "/usr/bin/node";
   std::uint64_t log_segment_bytes = limits::kLogSegmentBytes;
   std::uint64_t log_retention_bytes_max = 0;
+  int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
   std::string launcher_path;     // empty: beside liongated
   std::string plugin_uid_range;  // "FIRST-LAST", used as root; empty: the default range
 

@@ -64,6 +64,8 @@ std::string to_yaml(const DaemonConfig& config) {
   writer.setting("Size of one file of the event log.", "log_segment_bytes", std::to_string(config.log_segment_bytes));
   writer.setting("Whole sealed segments beyond it are removed, oldest first; 0 keeps everything.",
                  "log_retention_bytes_max", std::to_string(config.log_retention_bytes_max));
+  writer.setting("Between an event and the signed checkpoint that covers it, at most; closing the log makes one too.",
+                 "log_checkpoint_interval_ms", std::to_string(config.log_checkpoint_interval_ms));
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
               config.plugin_uid_range);

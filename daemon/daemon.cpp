@@ -17,10 +17,12 @@
 #include "daemon/file_inspector.h"
 #include "daemon/grpc_server.h"
 #include "daemon/launcher_client.h"
+#include "daemon/log_keys.h"
 #include "daemon/privileges.h"
 #include "daemon/service_notify.h"
 #include "daemon/settings.h"
 #include "kernel/base/sys.h"
+#include "kernel/signing/key_folder.h"
 
 namespace liongate::daemon {
 
@@ -107,6 +109,10 @@ Result<void> Daemon::open_log() {
   options.folder = log_folder(foundation_.config.state_dir);
   options.segment_bytes = foundation_.config.log_segment_bytes;
   options.retention_bytes_max = foundation_.config.log_retention_bytes_max;
+  options.checkpoint_interval = std::chrono::milliseconds(foundation_.config.log_checkpoint_interval_ms);
+  options.open_key = [folder = keys_folder(foundation_.config.state_dir)](const signing::SigningLog& log) {
+    return signing::open_log_key(folder, log);
+  };
   event_log::Handlers handlers;
   handlers.on_durable = [this](EventSeq seq) { asio::post(io_, [this, seq] { kernel_->on_durable(seq); }); };
   handlers.on_read_only = [](bool read_only, const std::string& why) {
@@ -161,7 +167,7 @@ DaemonFacts Daemon::facts() const {
 void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
-  event_service_ = std::make_unique<GrpcEventService>(*readers_, log_folder(foundation_.config.state_dir));
+  event_service_ = std::make_unique<GrpcEventService>(*readers_, foundation_.config.state_dir);
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);

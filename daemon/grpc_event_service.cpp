@@ -2,6 +2,9 @@
 
 #include <limits>
 
+#include "daemon/daemon.h"
+#include "daemon/log_keys.h"
+
 namespace liongate::daemon {
 
 using event_log::Filter;
@@ -179,6 +182,10 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
     message.set_kind(std::string(event_log::name_of(damage.kind)));
     message.set_message(damage.message);
   }
+  response.set_checkpoints(verification.checkpoints);
+  response.set_signed_seq(verification.signed_seq);
+  response.set_checkpoint_verdict(std::string(event_log::name_of(verification.verdict)));
+  response.mutable_notes()->Assign(verification.notes.begin(), verification.notes.end());
   return response;
 }
 
@@ -196,8 +203,51 @@ void GrpcEventService::serve_replay(const GrpcEdge& edge) {
       ReplayCall::Binding{service_, &Service::RequestReplayEvents, edge.queue, edge.open_calls, handler}));
 }
 
+void GrpcEventService::serve_proofs(const GrpcEdge& edge) {
+  edge.serve<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>(
+      service_, &Service::RequestVerifyLog, [this](auto call, const Caller&) {
+        readers_.submit([this, call] {
+          auto evidence = make_evidence(keys_folder(state_dir_), {call->request().checkpoint(), call->request().key()});
+          const auto verification = evidence ? event_log::verify(log_folder(state_dir_), *evidence)
+                                             : Result<event_log::Verification>(std::move(evidence).error());
+          if (verification) {
+            call->finish(to_response(*verification));
+          } else {
+            call->fail(verification.error());
+          }
+        });
+      });
+  edge.serve<Service, v1::ExportCheckpointRequest, v1::ExportCheckpointResponse>(
+      service_, &Service::RequestExportCheckpoint, [this](auto call, const Caller&) {
+        readers_.submit([this, call] {
+          const auto note = readers_.log().checkpoint();
+          if (!note) {
+            call->fail(note.error());
+            return;
+          }
+          v1::ExportCheckpointResponse response;
+          response.set_checkpoint(*note);
+          call->finish(response);
+        });
+      });
+  edge.serve<Service, v1::ExportLogKeyRequest, v1::ExportLogKeyResponse>(
+      service_, &Service::RequestExportLogKey, [this](auto call, const Caller&) {
+        readers_.submit([this, call] {
+          const auto key = export_log_key(state_dir_);
+          if (!key) {
+            call->fail(key.error());
+            return;
+          }
+          v1::ExportLogKeyResponse response;
+          response.set_key(*key);
+          call->finish(response);
+        });
+      });
+}
+
 void GrpcEventService::serve(const GrpcEdge& edge) {
   serve_replay(edge);
+  serve_proofs(edge);
   edge.serve<Service, v1::SummarizeEventsRequest, v1::SummarizeEventsResponse>(
       service_, &Service::RequestSummarizeEvents, [this](auto call, const Caller&) {
         Result<Filter> filter = to_filter(call->request().filter());
@@ -229,17 +279,6 @@ void GrpcEventService::serve(const GrpcEdge& edge) {
           response.set_tasks_failed(count("TaskError"));
           response.mutable_counts_by_type()->insert(summary->counts_by_type.begin(), summary->counts_by_type.end());
           call->finish(response);
-        });
-      });
-  edge.serve<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>(
-      service_, &Service::RequestVerifyLog, [this](auto call, const Caller&) {
-        readers_.submit([this, call] {
-          const auto verification = event_log::verify(log_folder_);
-          if (verification) {
-            call->finish(to_response(*verification));
-          } else {
-            call->fail(verification.error());
-          }
         });
       });
 }

@@ -13,17 +13,17 @@ class GrpcEventService {
  public:
   using Service = v1::EventService::AsyncService;
 
-  GrpcEventService(LogReaders& readers, std::string log_folder)
-      : readers_(readers), log_folder_(std::move(log_folder)) {}
+  GrpcEventService(LogReaders& readers, std::string state_dir) : readers_(readers), state_dir_(std::move(state_dir)) {}
 
   grpc::Service& service() { return service_; }
   void serve(const GrpcEdge& edge);
 
  private:
   void serve_replay(const GrpcEdge& edge);
+  void serve_proofs(const GrpcEdge& edge);
 
   LogReaders& readers_;
-  std::string log_folder_;
+  std::string state_dir_;
   Service service_;
 };
 

@@ -13,6 +13,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
+#include "daemon/log_keys.h"
 
 namespace {
 
@@ -25,6 +26,11 @@ struct Words {
   std::string socket;
   std::string environment;
   std::string verify_folder;
+  daemon::EvidenceFiles evidence;
+  std::string export_checkpoint_folder;
+  std::string export_key_folder;
+  std::string rotate_key_folder;
+  std::string replace_key_folder;
   std::string output = "table";
   bool print_config = false;
   bool check_config = false;
@@ -66,10 +72,27 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   return config;
 }
 
-int verify_log(const std::string& folder, bool json) {
-  // The folder may be the daemon's state folder or the log folder itself.
-  const auto at = ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
-  const auto verification = event_log::verify(at);
+// Prints one line of text, or says why there is none.
+int print_line(const Result<std::string>& text) {
+  if (!text) return fail(text.error());
+  std::fputs(text->c_str(), stdout);
+  if (!text->ends_with('\n')) std::fputc('\n', stdout);
+  return 0;
+}
+
+int verdict_code(const v1::VerifyLogResponse& response) {
+  if (!response.intact()) return static_cast<int>(ExitCode::kFailure);
+  return static_cast<int>(response.checkpoint_verdict() == "not_provable" ? ExitCode::kInvalid : ExitCode::kDone);
+}
+
+// The folder may be the daemon's state folder or the log folder itself.
+int verify_log(const std::string& folder, const daemon::EvidenceFiles& files, bool json) {
+  const auto evidence = daemon::collect_evidence(folder, files);
+  if (!evidence) return fail(evidence.error());
+  auto verification = event_log::verify(daemon::log_folder_in(folder), *evidence);
+  if (!verification && !files.checkpoint.empty() && verification.error().reason == Reason::kInvalidArgument) {
+    return fail(std::move(verification).error().in(files.checkpoint));
+  }
   if (!verification) return fail(verification.error());
   const v1::VerifyLogResponse response = daemon::to_response(*verification);
   if (json) {
@@ -84,8 +107,15 @@ int verify_log(const std::string& folder, bool json) {
         "%s: %llu events in %llu segments, %llu to %llu\n", response.intact() ? "intact" : "damaged",
         static_cast<unsigned long long>(response.events()), static_cast<unsigned long long>(response.segments()),
         static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
+    if (response.checkpoints() > 0) {
+      std::printf("signed: %llu checkpoints, up to event %llu\n",
+                  static_cast<unsigned long long>(response.checkpoints()),
+                  static_cast<unsigned long long>(response.signed_seq()));
+    }
+    if (response.checkpoint_verdict() == "extends") std::puts("proved: the log extends the checkpoint");
+    for (const std::string& note : response.notes()) std::printf("note: %s\n", note.c_str());
   }
-  return response.intact() ? 0 : static_cast<int>(ExitCode::kFailure);
+  return verdict_code(response);
 }
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
@@ -127,6 +157,19 @@ void declare(CLI::App& app, Words& words) {
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
   app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  app.add_option("--checkpoint", words.evidence.checkpoint, "with --verify-log: the log must extend this checkpoint")
+      ->type_name("FILE");
+  app.add_option("--key", words.evidence.key, "with --verify-log: the public key to trust")->type_name("FILE");
+  app.add_option("--export-checkpoint", words.export_checkpoint_folder, "print the last checkpoint of a log, and end")
+      ->type_name("DIR");
+  app.add_option("--export-log-key", words.export_key_folder, "print the public key of a log, and end")
+      ->type_name("DIR");
+  app.add_option("--rotate-log-key", words.rotate_key_folder,
+                 "make the log's next key, print its public part, and end; no daemon may run")
+      ->type_name("DIR");
+  app.add_option("--replace-log-key", words.replace_key_folder,
+                 "begin a new key where the log's is lost, print its public part, and end; nobody vouches for it")
+      ->type_name("DIR");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
   app.add_option("-o,--output", words.output, "table or json, for the two above")
       ->check(CLI::IsMember({"table", "json"}));
@@ -155,7 +198,17 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("liongated"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
-  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, json);
+  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.evidence, json);
+  if (!words.export_checkpoint_folder.empty()) {
+    return print_line(event_log::last_checkpoint(daemon::log_folder_in(words.export_checkpoint_folder)));
+  }
+  if (!words.export_key_folder.empty()) return print_line(daemon::export_log_key(words.export_key_folder));
+  if (!words.rotate_key_folder.empty()) {
+    return print_line(daemon::change_log_key(words.rotate_key_folder, daemon::KeyChange::kRotate));
+  }
+  if (!words.replace_key_folder.empty()) {
+    return print_line(daemon::change_log_key(words.replace_key_folder, daemon::KeyChange::kReplaceLost));
+  }
   std::string config_path;
   auto config = configure(words, config_path);
   if (!config) return fail(config.error());

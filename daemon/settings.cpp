@@ -63,6 +63,7 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   restart(before.node_interpreter != after.node_interpreter, "node_interpreter");
   restart(before.log_segment_bytes != after.log_segment_bytes, "log_segment_bytes");
   restart(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
+  restart(before.log_checkpoint_interval_ms != after.log_checkpoint_interval_ms, "log_checkpoint_interval_ms");
   restart(before.launcher_path != after.launcher_path, "launcher_path");
   restart(before.plugin_uid_range != after.plugin_uid_range, "plugin_uid_range");
   return response;

@@ -15,7 +15,7 @@ constexpr std::size_t kTerminalShare = 2;
 
 }  // namespace
 
-std::span<std::byte> Batch::add(std::size_t bytes, EventSeq seq, std::int64_t time_ns) {
+std::span<std::byte> Batch::make_room(std::size_t bytes) {
   if (used_ + bytes + kLinkRecordBytes > capacity_) {
     const std::size_t wanted = std::max({capacity_ * 2, used_ + bytes + kLinkRecordBytes, kBatchBytesInitial});
     auto larger = std::make_unique_for_overwrite<std::byte[]>(wanted);
@@ -25,6 +25,15 @@ std::span<std::byte> Batch::add(std::size_t bytes, EventSeq seq, std::int64_t ti
   }
   const std::span<std::byte> record(bytes_.get() + used_, bytes);
   used_ += bytes;
+  return record;
+}
+
+std::span<std::byte> Batch::add_uncounted(std::size_t bytes) {
+  return make_room(bytes);
+}
+
+std::span<std::byte> Batch::add(std::size_t bytes, EventSeq seq, std::int64_t time_ns) {
+  const std::span<std::byte> record = make_room(bytes);
   if (count_ == 0) first_seq_ = seq;
   ++count_;
   last_seq_ = seq;
@@ -79,7 +88,7 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
   return Push::kTaken;
 }
 
-AppendQueue::Taken AppendQueue::take() {
+AppendQueue::Taken AppendQueue::take(std::optional<MonotonicTime> latest) {
   using SteadyClock = std::chrono::steady_clock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
@@ -87,9 +96,14 @@ AppendQueue::Taken AppendQueue::take() {
   bool dozed = false;  // a whole doze passed without anything urgent
   while (!urgent_ && !stop_ && !poked_) {
     if (dozed && !batches_.empty()) break;
+    if (latest && SteadyClock::now() >= *latest) break;
     if (dozed) {
       sleep_ = Sleep::kDeep;
-      wake_.wait(lock);
+      if (latest) {
+        wake_.wait_until(lock, *latest);
+      } else {
+        wake_.wait(lock);
+      }
       dozed = false;
       deadline = SteadyClock::now() + kDoze;
     } else {

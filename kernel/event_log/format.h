@@ -40,8 +40,9 @@ enum class RecordKind : std::uint8_t {
   kEvent = 1,
   kCommit = 2,
   kSeal = 3,
+  kCheckpoint = 129,
 };
-// Kinds from here on may be skipped by a reader that does not know them: footers and checkpoints will live there.
+// Kinds from here on may be skipped by a reader that does not know them: footers and checkpoints live there.
 inline constexpr std::uint8_t kSkippableKindMin = 128;
 
 struct SegmentHeader {

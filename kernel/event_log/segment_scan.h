@@ -9,6 +9,7 @@
 
 #include <vector>
 
+#include "kernel/event_log/batch_witness.h"
 #include "kernel/event_log/event_log.h"
 #include "kernel/event_log/record_cursor.h"
 
@@ -22,6 +23,7 @@ struct ScanOptions {
   OnDamage on_damage = OnDamage::kStop;
   Place place = Place::kLast;
   std::uint64_t end = 0;  // look no further than this; 0: the whole file
+  BatchWitness* witness = nullptr;
 };
 
 struct SegmentScan {
