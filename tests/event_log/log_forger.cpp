@@ -135,7 +135,7 @@ class Forger {
     seal.previous_hash = hash_;
     std::array<std::byte, kLinkBodyBytes> body;
     encode_seal(seal, body);
-    hash_ = seal.hash = hasher_.of_link(hash_, {}, body);
+    hash_ = seal.hash = hasher_.of_link(hash_, std::span(out_).subspan(batch_begin_), body);
     encode_seal(seal, body);
     put(record, body);
   }
