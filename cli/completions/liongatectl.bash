@@ -11,7 +11,7 @@ _liongatectl() {
   local -a where=()
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
-    replay-log verify-log get-status check-host doctor reload-config shutdown validate-manifest version'
+    replay-log verify-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown validate-manifest version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -47,7 +47,7 @@ _liongatectl() {
         PermissionDenied SandboxPosture PluginConfigChanged' -- "$cur")
       return
       ;;
-    --socket | --manifest | -m | --input-file)
+    --socket | --manifest | -m | --input-file | --checkpoint | --key | --file)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return
@@ -80,7 +80,8 @@ _liongatectl() {
     replay-log) flags+=' --after-seq --plugin --type --correlation-id --since --until --limit --follow --summary' ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
-    verify-log) flags+=' --state-dir' ;;
+    verify-log) flags+=' --state-dir --checkpoint --key' ;;
+    export-checkpoint | export-log-key) flags+=' --file --state-dir' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;
   esac
