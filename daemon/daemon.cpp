@@ -21,6 +21,7 @@
 #include "daemon/privileges.h"
 #include "daemon/service_notify.h"
 #include "daemon/settings.h"
+#include "daemon/state_folder.h"
 #include "kernel/base/sys.h"
 #include "kernel/signing/key_folder.h"
 
@@ -105,6 +106,8 @@ class Daemon {
 };
 
 Result<void> Daemon::open_log() {
+  LG_ASSIGN(const std::vector<std::string> mended, secure_state_folder(foundation_.config.state_dir));
+  for (const std::string& what : mended) spdlog::warn("{}; what others read there meanwhile is not known", what);
   event_log::Options options;
   options.folder = log_folder(foundation_.config.state_dir);
   options.segment_bytes = foundation_.config.log_segment_bytes;

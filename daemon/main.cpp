@@ -156,10 +156,15 @@ void declare(CLI::App& app, Words& words) {
       ->type_name("NAME");
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
-  app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  CLI::Option* const verify =
+      app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end");
+  verify->type_name("DIR");
   app.add_option("--checkpoint", words.evidence.checkpoint, "with --verify-log: the log must extend this checkpoint")
-      ->type_name("FILE");
-  app.add_option("--key", words.evidence.key, "with --verify-log: the public key to trust")->type_name("FILE");
+      ->type_name("FILE")
+      ->needs(verify);
+  app.add_option("--key", words.evidence.key, "with --verify-log: the public key to trust")
+      ->type_name("FILE")
+      ->needs(verify);
   app.add_option("--export-checkpoint", words.export_checkpoint_folder, "print the last checkpoint of a log, and end")
       ->type_name("DIR");
   app.add_option("--export-log-key", words.export_key_folder, "print the public key of a log, and end")

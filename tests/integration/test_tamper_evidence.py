@@ -324,6 +324,11 @@ def test_words_that_make_no_sense_are_usage_errors(daemon: Daemon) -> None:
         assert daemon.ctl.refused(*words).exit_code == 2
 
 
+def test_evidence_without_a_log_to_verify_is_a_usage_error(daemon: Daemon) -> None:
+    for flag in ("--checkpoint", "--key"):
+        assert command_line.run(paths.LIONGATED, flag, "/tmp/x", "--check-config").exit_code == 2
+
+
 def test_a_file_that_cannot_be_written_is_a_failure_and_leaves_nothing(daemon: Daemon) -> None:
     assert daemon.ctl.refused("export-checkpoint", "--file", daemon.folder / "no" / "such" / "folder").exit_code == 1
 
