@@ -69,6 +69,7 @@ python_interpreter: /opt/python
 node_interpreter: /opt/node
 log_segment_bytes: 1048576
 log_retention_bytes_max: 2097152
+log_checkpoint_interval_ms: 5000
 launcher_path: /opt/launcher
 plugin_uid_range: 600000-600100
 policy:
@@ -89,6 +90,7 @@ policy:
   CHECK(config.node_interpreter == "/opt/node");
   CHECK(config.log_segment_bytes == 1'048'576);
   CHECK(config.log_retention_bytes_max == 2'097'152);
+  CHECK(config.log_checkpoint_interval_ms == 5000);
   CHECK(config.launcher_path == "/opt/launcher");
   CHECK(config.plugin_uid_range == "600000-600100");
   REQUIRE(config.policy.size() == 2);
@@ -114,6 +116,8 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "busy_poll_us: -1",
                            "ready_timeout_ms: 0",
                            "log_segment_bytes: 1",
+                           "log_checkpoint_interval_ms: 99",
+                           "log_checkpoint_interval_ms: 86400001",
                            "state_dir: 5",
                            "policy: all",
                            "policy: [x]",
