@@ -33,7 +33,8 @@ struct Folder {
 };
 
 Result<Folder> open_own(const std::string& path) {
-  auto fd = sys::open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  // Only looked at: what belongs to another may not even be opened, and that would not say why.
+  auto fd = sys::open(path, O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (!fd && (fd.error().sys_errno == ELOOP || fd.error().sys_errno == ENOTDIR)) {
     return refused(path + " is no folder", "move it away, or name another --state-dir", path);
   }
@@ -66,8 +67,9 @@ Result<std::vector<std::string>> secure_state_folder(const std::string& state_di
   if (!folder && folder.error().sys_errno == ENOENT) return mended;
   if (!folder) return folder.error();
   if ((folder.value().info.st_mode & kOthersMode) == 0) return mended;
-  if (::fchmod(folder.value().fd.get(), kPrivateMode) != 0)
-    return make_errno_error(Reason::kInternal, "chmod " + log, errno);
+  LG_ASSIGN(const UniqueFd own, sys::open_at(folder.value().fd.get(), ".", O_RDONLY | O_DIRECTORY));
+  if (::fchmod(own.get(), kPrivateMode) != 0) return make_errno_error(Reason::kInternal, "chmod " + log, errno);
+  return make_errno_error(Reason::kInternal, "chmod " + log, errno);
   mended.push_back(log + " had mode " + mode_text(folder.value().info.st_mode) + " and was closed to others (0700)");
   return mended;
 }

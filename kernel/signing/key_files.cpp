@@ -61,13 +61,14 @@ Result<KeyFiles> KeyFiles::open_private(const std::string& folder, KeyOwner owne
   if (::mkdir(folder.c_str(), kFolderMode) != 0 && errno != EEXIST) {
     return make_errno_error(Reason::kInternal, "keys folder: mkdir " + folder, errno);
   }
-  auto fd = sys::open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!fd) return std::move(fd).error().in("keys folder");
+  // Looked at first: what belongs to another may not even be opened, and that would not say why.
   struct stat info {};
-  if (::fstat(fd->get(), &info) != 0) return make_errno_error(Reason::kInternal, "fstat " + folder, errno);
+  if (::lstat(folder.c_str(), &info) != 0) return make_errno_error(Reason::kInternal, "stat " + folder, errno);
   const bool any = owner == KeyOwner::kSelfOrAnyForRoot && ::geteuid() == 0;
   const uid_t expected = any ? info.st_uid : ::geteuid();
   LG_TRY(check_private(folder, info, expected, "700"));
+  auto fd = sys::open(folder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!fd) return std::move(fd).error().in("keys folder");
   return KeyFiles(*std::move(fd), folder, expected);
 }
 
@@ -100,13 +101,15 @@ Result<std::string> KeyFiles::read_public(const std::string& name) const {
 }
 
 Result<std::optional<Secret>> KeyFiles::read_private(const std::string& name) const {
-  auto fd = sys::open_at(fd_.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  if (!fd && fd.error().sys_errno == ENOENT) return std::optional<Secret>();
-  if (!fd) return std::move(fd).error().in(folder_);
   struct stat info {};
-  if (::fstat(fd->get(), &info) != 0) return failed("fstat " + name);
+  if (::fstatat(fd_.get(), name.c_str(), &info, AT_SYMLINK_NOFOLLOW) != 0) {
+    if (errno == ENOENT) return std::optional<Secret>();
+    return failed("stat " + name);
+  }
   if (!S_ISREG(info.st_mode)) return make_error(Reason::kInvalidConfig, path_of(name) + " is no plain file");
   LG_TRY(check_private(path_of(name), info, owner_uid_, "600"));
+  auto fd = sys::open_at(fd_.get(), name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  if (!fd) return std::move(fd).error().in(folder_);
   Secret secret(kPrivateFileBytesMax);
   LG_ASSIGN(const std::size_t got, sys::read_at(fd->get(), secret.bytes(), 0));
   secret.shrink(got);

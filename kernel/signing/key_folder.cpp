@@ -8,8 +8,7 @@
 namespace liongate::signing {
 namespace {
 
-constexpr mode_t kPrivateMode = 0600;
-constexpr mode_t kPublicMode = 0644;
+constexpr mode_t kFileMode = 0600;  // the public ones too: nothing in a state folder is open to others
 constexpr const char* kPublicSuffix = "pub";
 constexpr const char* kHandoverSuffix = "handover";
 constexpr const char* kUnusableName = "log-signing.key.unusable";
@@ -68,11 +67,11 @@ Result<void> check_name(const KeyFiles& files, const NoteKey& key, const std::st
 }
 
 Result<void> write_private(const KeyFiles& files, const NewNoteSigner& made) {
-  return files.write(kPrivateKeyName, made.text.bytes(), kPrivateMode);
+  return files.write(kPrivateKeyName, made.text.bytes(), kFileMode);
 }
 
 Result<void> write_text(const KeyFiles& files, const std::string& name, const std::string& text) {
-  return files.write(name, std::as_bytes(std::span(text)), kPublicMode);
+  return files.write(name, std::as_bytes(std::span(text)), kFileMode);
 }
 
 // The number after the last that any file has.
