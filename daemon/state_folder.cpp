@@ -69,7 +69,6 @@ Result<std::vector<std::string>> secure_state_folder(const std::string& state_di
   if ((folder.value().info.st_mode & kOthersMode) == 0) return mended;
   LG_ASSIGN(const UniqueFd own, sys::open_at(folder.value().fd.get(), ".", O_RDONLY | O_DIRECTORY));
   if (::fchmod(own.get(), kPrivateMode) != 0) return make_errno_error(Reason::kInternal, "chmod " + log, errno);
-  return make_errno_error(Reason::kInternal, "chmod " + log, errno);
   mended.push_back(log + " had mode " + mode_text(folder.value().info.st_mode) + " and was closed to others (0700)");
   return mended;
 }
