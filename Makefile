@@ -4,9 +4,11 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long install clean help
+.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long simulate kill-run install clean help
 
 FUZZ_SECONDS ?= 60
+HISTORIES ?= 100000
+KILLS ?= 1000
 BENCH_SECONDS ?= 3
 
 help: ## lists the targets
@@ -55,6 +57,17 @@ fuzz: ## runs each fuzz target for FUZZ_SECONDS=60
 
 fuzz-long: ## runs each fuzz target for an hour
 	@$(MAKE) --no-print-directory fuzz FUZZ_SECONDS=3600
+
+simulate: ## HISTORIES=100000 histories of the event log on a disk that loses, tears and refuses
+	@scripts/setup build test
+	@scripts/build release event_log_simulation
+	@build/release/tests/event_log_simulation --histories $(HISTORIES)
+
+kill-run: ## KILLS=1000 times kill -9 of the daemon or a plugin at random moments under load
+	@scripts/setup build test
+	@scripts/build release
+	@LIONGATE_BUILD_DIR=build/release LIONGATE_KILL_RUNS=$(KILLS) build/venv/bin/python3 -B -m pytest -q -s \
+	  -p no:cacheprovider tests/integration/test_kill_run.py
 
 install: ## installs below DESTDIR (prefix /usr): programs, plugins, units, completions, man pages
 	@scripts/setup build

@@ -3,6 +3,8 @@
 // Usage: bench_log_replay FOLDER EVENTS        FOLDER is made and removed
 // The floor beside it decodes the same events from memory and does nothing else.
 
+#include <google/protobuf/arena.h>
+
 #include <filesystem>
 #include <string>
 #include <thread>
@@ -12,6 +14,7 @@
 #include "bench/sample_event.h"
 #include "kernel/base/clock.h"
 #include "kernel/event_log/event_log.h"
+#include "kernel/event_log/query.h"
 
 namespace liongate::bench {
 namespace {
@@ -72,6 +75,36 @@ double decoded_per_s(const std::vector<std::string>& serialised) {
   return static_cast<double>(serialised.size()) / (static_cast<double>(now_ns() - begin) / 1e9);
 }
 
+// As a query walks: the fields that filters look at are found, the rest stays serialised.
+double fields_per_s(const std::string& folder, std::uint64_t expected) {
+  const auto query = must(event_log::query_offline(folder, {}));
+  const std::uint64_t begin = now_ns();
+  event_log::EventQuery::Found found;
+  auto step = event_log::EventQuery::Step::kPause;
+  while (step != event_log::EventQuery::Step::kEnd) {
+    if (step == event_log::EventQuery::Step::kPause) query->begin_slice();
+    step = must(query->next(found));
+  }
+  if (query->position() != expected) give_up("bench_log_replay: ended at " + std::to_string(query->position()));
+  return static_cast<double>(expected) / (static_cast<double>(now_ns() - begin) / 1e9);
+}
+
+// Decoded into an arena that is emptied now and then: what a decoded replay gains by it.
+double arena_per_s(const std::string& folder, std::uint64_t expected) {
+  constexpr int kEventsPerArena = 512;
+  const std::uint64_t begin = now_ns();
+  const auto reader = must(event_log::read_offline(folder, 0));
+  google::protobuf::Arena arena;
+  EventSeq seq = 0;
+  std::string_view bytes;
+  for (int i = 0; must(reader->next_bytes(seq, bytes)); ++i) {
+    if (i % kEventsPerArena == 0) arena.Reset();
+    auto* const event = google::protobuf::Arena::CreateMessage<v1::Event>(&arena);
+    if (!event->ParseFromArray(bytes.data(), static_cast<int>(bytes.size()))) give_up("bench_log_replay: no event");
+  }
+  return static_cast<double>(expected) / (static_cast<double>(now_ns() - begin) / 1e9);
+}
+
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
   return values[values.size() / 2];
@@ -90,6 +123,8 @@ int run(int argc, char** argv) {
   std::vector<double> decoded;
   std::vector<double> undecoded;
   std::vector<double> floor;
+  std::vector<double> fields;
+  std::vector<double> arena;
   v1::Event event;
   EventSeq seq = 0;
   std::string_view bytes;
@@ -98,11 +133,15 @@ int run(int argc, char** argv) {
     undecoded.push_back(
         events_per_s(folder, events, [&](EventReader& reader) { return must(reader.next_bytes(seq, bytes)); }));
     floor.push_back(decoded_per_s(serialised));
+    fields.push_back(fields_per_s(folder, events));
+    arena.push_back(arena_per_s(folder, events));
   }
   std::filesystem::remove_all(folder);
   print_figures({{"events_per_s", median(decoded)},
                  {"bytes_events_per_s", median(undecoded)},
                  {"decode_events_per_s", median(floor)},
+                 {"fields_events_per_s", median(fields)},
+                 {"arena_events_per_s", median(arena)},
                  {"open_ms", open_ms},
                  {"event_bytes", static_cast<double>(serialised.back().size())},
                  {"events", static_cast<double>(events)}});

@@ -19,6 +19,7 @@ import sys
 import tempfile
 from pathlib import Path
 
+import log_peers
 import machine
 from processes import BenchError, Server, figures_of, processes_of_namespace, proportional_kb, resident_kb
 from table import Row, Target, print_table
@@ -32,6 +33,7 @@ WIDTHS = (1, 8, 64)
 ECHO_MANIFEST = BUILD / "plugins/echo/manifest.toml"
 PLUGINS_FOR_MEMORY = 10
 REPLAY_EVENTS = 500_000
+QUERY_EVENTS = 300_000  # ours and the peers'; docs/event-log.md has the figures of ten million
 
 
 def progress(text):
@@ -172,6 +174,7 @@ class Bench:
         targets = {1: Target(value=8_300, ratio=0.72, higher_is_better=True),
                    64: Target(value=400_000, ratio=0.67, higher_is_better=True),
                    1024: Target(value=1_500_000, ratio=0.71, higher_is_better=True)}
+        peers = self.measure_peers()
         for batch, target in targets.items():
             group = f"Event log, {batch} event{'s' if batch > 1 else ''} a commit"
             raw = self.add(group, "raw write + fdatasync", median_of(rounds, f"raw_{batch}_events_per_s"), "events/s")
@@ -180,12 +183,42 @@ class Bench:
             signed = median_of(rounds, f"signed_log_{batch}_events_per_s")
             self.add(group, "signed, a checkpoint a second", signed, "events/s", reference="event log",
                      ratio=signed / value)
+            for name, figures in peers.items():
+                self.add(group, name, figures[f"append_{batch}"], "events/s", reference="raw",
+                         ratio=figures[f"append_{batch}"] / raw.median)
+        self.add_query_rows(peers)
+
+    def measure_peers(self):
+        """Returns {name: figures} of the peers that are installed."""
+        found = {}
+        for peer in (log_peers.Sqlite, log_peers.Redis):
+            try:
+                found[peer.name] = log_peers.measure(peer, self.scratch / f"peer-{peer.__name__}", SECONDS / ROUNDS,
+                                                     QUERY_EVENTS)
+            except (FileNotFoundError, OSError) as error:
+                progress(f"{peer.name} is left out: {error}")
+        return found
+
+    def add_query_rows(self, peers):
+        group = f"The two events of one call among {QUERY_EVENTS:,}"
+        ours = figures_of([self.program("bench_log_query"), self.scratch / "query", QUERY_EVENTS])
+        shutil.rmtree(self.scratch / "query", ignore_errors=True)
+        for name, figures in peers.items():
+            self.add(group, name, figures["query_ms"], "ms")
+        self.add(group, "event log, by footers", ours["correlation_ms"], "ms",
+                 note=f"{ours['correlation_read_percent']:.1f} % of the log read")
+        self.add(group, "event log, summary of everything", ours["summary_ms"], "ms", target=Target(value=2_000),
+                 note=f"{ours['summary_read_percent']:.2f} % of the log read")
 
     def group_replay(self):
         group = "Replay"
         figures = figures_of([self.program("bench_log_replay"), self.scratch / "replay", REPLAY_EVENTS])
         shutil.rmtree(self.scratch / "replay", ignore_errors=True)
         floor = self.add(group, "decode from memory alone", figures["decode_events_per_s"], "events/s")
+        for name, key in (("in process: read, CRC", "bytes_events_per_s"),
+                          ("in process: read, CRC, the fields of filters", "fields_events_per_s"),
+                          ("in process: read, CRC, decode into an arena", "arena_events_per_s")):
+            self.add(group, name, figures[key], "events/s", reference="decode", ratio=figures[key] / floor.median)
         value = figures["events_per_s"]
         self.add(group, "in process: read, CRC, decode", value, "events/s", reference="decode",
                  ratio=value / floor.median, target=Target(value=5_000_000, ratio=0.59, higher_is_better=True))

@@ -11,7 +11,7 @@
 
 namespace liongate::cli {
 
-enum class OutputFormat { kTable, kJson };
+enum class OutputFormat { kTable, kJson, kCloudEvents };
 enum class Terminal { kNo, kYes };
 enum class Colour { kNo, kYes };
 
@@ -25,7 +25,7 @@ struct Context {
   Colour colour = Colour::kNo;
   std::string verb;
 
-  bool json() const { return format == OutputFormat::kJson; }
+  bool json() const { return format != OutputFormat::kTable; }
 };
 
 // Prints `failure` in the form of the contract and returns its exit code.

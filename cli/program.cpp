@@ -20,6 +20,19 @@ constexpr const char* kExitCodes =
     "5 the plugin failed, 6 refused, 7 invalid, 8 deadline or cancelled, 9 no capacity.\n"
     "Example: liongatectl invoke-plugin hello --input test";
 
+bool is_event_format(const std::string& text) {
+  return text == "jsonl" || text == "cloudevents";
+}
+
+bool is_format(const std::string& text) {
+  return text == "table" || text == "json" || is_event_format(text);
+}
+
+OutputFormat format_of(const std::string& text) {
+  if (text == "table") return OutputFormat::kTable;
+  return text == "cloudevents" ? OutputFormat::kCloudEvents : OutputFormat::kJson;
+}
+
 }  // namespace
 
 Program::Program(std::ostream& out, std::ostream& err, Terminal terminal, Colour colour)
@@ -30,9 +43,11 @@ Program::Program(std::ostream& out, std::ostream& err, Terminal terminal, Colour
       ->type_name("PATH");
   app_->add_option("--address", context_.address, "HOST:PORT of the daemon instead of a socket")
       ->type_name("HOST:PORT");
-  app_->add_option("-o,--output", format_, "table or json")->type_name("FORMAT")->check([](const std::string& text) {
-    return text == "table" || text == "json" ? "" : "'" + text + "' is no output format; table or json";
-  });
+  app_->add_option("-o,--output", format_, "table or json; replay-log: jsonl or cloudevents, too")
+      ->type_name("FORMAT")
+      ->check([](const std::string& text) {
+        return is_format(text) ? "" : "'" + text + "' is no output format; table or json";
+      });
   app_->require_subcommand(1);
   app_->fallthrough();
   app_->footer(kExitCodes);
@@ -52,9 +67,8 @@ Verb Program::add_verb(const std::string& name, const std::string& summary, cons
 ExitCode Program::run(std::vector<std::string> arguments) {
   // Known even where parsing fails, so that errors have the form that was asked for.
   for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
-    if ((arguments[i] == "-o" || arguments[i] == "--output") && arguments[i + 1] == "json") {
-      context_.format = OutputFormat::kJson;
-    }
+    const bool names_format = arguments[i] == "-o" || arguments[i] == "--output";
+    if (names_format && is_format(arguments[i + 1])) context_.format = format_of(arguments[i + 1]);
   }
   // CLI11 takes "--input=" for an option without a value; an empty input is one.
   for (std::size_t i = 0; i < arguments.size(); ++i) {
@@ -72,12 +86,15 @@ ExitCode Program::run(std::vector<std::string> arguments) {
   } catch (const CLI::ParseError& error) {
     return usage(error);
   }
-  context_.format = format_ == "json" ? OutputFormat::kJson : OutputFormat::kTable;
+  context_.format = format_of(format_);
   if (!context_.socket.empty() && !context_.address.empty()) {
     return fail(context_, usage_failure("", "--socket and --address exclude each other"));
   }
   const CLI::App* verb = app_->get_subcommands().front();
   context_.verb = verb->get_name();
+  if (is_event_format(format_) && context_.verb != "replay-log") {
+    return fail(context_, usage_failure(context_.verb, "-o " + format_ + " is a form of replay-log alone"));
+  }
   return runs_.at(verb)();
 }
 
@@ -169,6 +186,7 @@ ExitCode run(std::vector<std::string> arguments, std::ostream& out, std::ostream
   add_run_plugin(program);
   add_replay_log(program);
   add_verify_log(program);
+  add_repair_log(program);
   add_export_checkpoint(program);
   add_export_log_key(program);
   add_get_status(program);

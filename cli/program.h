@@ -94,6 +94,7 @@ void add_invoke_plugin(Program& program);
 void add_run_plugin(Program& program);
 void add_replay_log(Program& program);
 void add_verify_log(Program& program);
+void add_repair_log(Program& program);
 void add_export_checkpoint(Program& program);
 void add_export_log_key(Program& program);
 void add_get_status(Program& program);

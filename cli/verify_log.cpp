@@ -4,6 +4,7 @@
 #include "cli/evidence_file.h"
 #include "cli/json_output.h"
 #include "cli/program.h"
+#include "cli/progress.h"
 #include "cli/sibling_program.h"
 #include "cli/table.h"
 #include "liongate/v1/event_service.grpc.pb.h"
@@ -58,8 +59,10 @@ ExitCode verify_log(Context& context, const Files& files) {
   request.set_key(*key);
   v1::VerifyLogResponse response;
   Connection connection(context);
+  Progress progress(context, "verifying the log", error_terminal());
   const grpc::Status status =
       connection.call<v1::EventService>(&v1::EventService::Stub::VerifyLog, request, response, kChangeDeadlineMs);
+  progress.end();
   if (!status.ok()) {
     const std::string& subject = files.checkpoint.empty() ? context.verb : files.checkpoint;
     return fail(context, connection.failure(subject, status));

@@ -174,9 +174,14 @@ void Daemon::make_edges() {
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); }, [this] { return reload_config(); }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
+  const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
+                                    std::function<void()> then) {
+    kernel_->record_denial(actor, action, why, std::move(then));
+  };
   server_ = std::make_unique<GrpcServer>(
       io_, peers_,
-      GrpcServices{*plugin_service_, *event_service_, *system_service_, *health_service_, reflection_service_});
+      GrpcServices{*plugin_service_, *event_service_, *system_service_, *health_service_, reflection_service_},
+      record_denial);
 }
 
 Result<void> Daemon::open() {
@@ -189,6 +194,9 @@ Result<void> Daemon::open() {
           server_->adopt(*number);
         } else {
           spdlog::warn("a connection was refused: {}", number.error().message);
+          if (number.error().reason == Reason::kUnauthenticated) {
+            kernel_->record_denial("unknown", "connect", number.error(), [] {});
+          }
         }
       });
   LG_TRY(open_log());
@@ -284,6 +292,7 @@ void Daemon::shut_down(const std::string& reason) {
 }
 
 void Daemon::stop_edges() {
+  readers_->begin_stop();
   // gRPC waits until every open call is answered, and answers come from this thread: it must go on meanwhile.
   stopper_ = std::thread([this] {
     server_->stop(500);

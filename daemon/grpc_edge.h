@@ -7,7 +7,9 @@
 
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -22,11 +24,16 @@ struct Caller {
   std::string actor;  // as events say it: "uid:1000"
 };
 
+// Records that somebody was refused, on the kernel thread; calls the last one when that is on disk.
+using RecordDenial = std::function<void(const std::string& actor, const std::string& action, const Error& why,
+                                        std::function<void()> then)>;
+
 struct GrpcEdge {
   grpc::ServerCompletionQueue& queue;
   boost::asio::io_context& kernel;
   const PeerCredentials& peers;
   OpenCalls& open_calls;
+  RecordDenial record_denial;
 
   // Who calls; kUnauthenticated for a peer that is neither the daemon's owner nor root.
   Result<Caller> identify(const grpc::ServerContext& context) const {
@@ -40,6 +47,22 @@ struct GrpcEdge {
     return Caller{identity->uid, "uid:" + std::to_string(identity->uid)};
   }
 
+  // The same for `call`. Nothing for a caller that may not call: then the denial is recorded and the call has failed,
+  // in this order.
+  template <typename Call>
+  std::optional<Caller> admit(const std::shared_ptr<Call>& call) const {
+    Result<Caller> caller = identify(call->context());
+    if (caller) return std::move(*caller);
+    const auto identity = peers.find(call->context().peer());
+    const std::string actor = identity ? "uid:" + std::to_string(identity->uid) : "unknown";
+    std::string method = call->request().GetDescriptor()->name();
+    method.resize(method.size() - std::string_view("Request").size());
+    post([this, call, actor, action = "call " + method, why = caller.error()] {
+      record_denial(actor, action, why, [call, why] { call->fail(why); });
+    });
+    return std::nullopt;
+  }
+
   template <typename Work>
   void post(Work work) const {
     boost::asio::post(kernel, std::move(work));
@@ -51,11 +74,8 @@ struct GrpcEdge {
     using Call = UnaryCall<Service, Request, Response>;
     Call::arm(std::make_shared<const typename Call::Binding>(typename Call::Binding{
         service, method, queue, open_calls, [this, work](std::shared_ptr<Call> call) {
-          Result<Caller> caller = identify(call->context());
-          if (!caller) {
-            call->fail(caller.error());
-            return;
-          }
+          std::optional<Caller> caller = admit(call);
+          if (!caller) return;
           post([work, call = std::move(call), caller = std::move(*caller)] { work(call, caller); });
         }}));
   }

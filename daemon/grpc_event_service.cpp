@@ -1,9 +1,12 @@
 #include "daemon/grpc_event_service.h"
 
+#include <atomic>
 #include <limits>
 
 #include "daemon/daemon.h"
 #include "daemon/log_keys.h"
+#include "daemon/log_replay.h"
+#include "kernel/event_log/query.h"
 
 namespace liongate::daemon {
 
@@ -12,142 +15,89 @@ using event_log::Filter;
 namespace {
 
 using Service = GrpcEventService::Service;
-using ReplayCall = StreamCall<Service, v1::ReplayEventsRequest, v1::ReplayEventsResponse>;
+using SummaryCall = UnaryCall<Service, v1::SummarizeEventsRequest, v1::SummarizeEventsResponse>;
+using VerifyCall = UnaryCall<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>;
 
-// A message of events is sent when it holds so many or is so large.
-constexpr std::size_t kMessageBytesTarget = 256 * 1024;
-// Of a backlog in which little matches, so many events are looked at before others have their turn.
-constexpr int kEventsPerTurn = 20'000;
-
+// An event's time is nanoseconds since 1970 in 63 bits; what no event can have is asked for by mistake.
 Result<std::int64_t> to_ns(const google::protobuf::Timestamp& time, const char* field) {
-  constexpr std::int64_t kSecondsMax = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 - 1;
-  if (time.nanos() < 0 || time.nanos() > 999'999'999 || time.seconds() > kSecondsMax || time.seconds() < -kSecondsMax) {
-    return make_error(Reason::kInvalidArgument, std::string(field) + " is not a time").with("field", field);
+  constexpr std::int64_t kNanos = 1'000'000'000;
+  constexpr std::int64_t kSecondsMax = std::numeric_limits<std::int64_t>::max() / kNanos - 1;
+  if (time.nanos() < 0 || time.nanos() >= kNanos || time.seconds() > kSecondsMax || time.seconds() < 0) {
+    return make_error(Reason::kInvalidArgument, std::string(field) + " is no time that an event can have")
+        .with_hint("name a time between the years 1970 and 2262")
+        .with("field", field);
   }
-  return time.seconds() * 1'000'000'000 + time.nanos();
+  return time.seconds() * kNanos + time.nanos();
 }
 
-// One ReplayEvents stream: reads a message's worth, writes it, goes on when it has left.
-class Replay final : public std::enable_shared_from_this<Replay> {
+v1::SummarizeEventsResponse to_response(const event_log::Summary& summary) {
+  const auto count = [&](const char* type) {
+    const auto found = summary.counts_by_type.find(type);
+    return found == summary.counts_by_type.end() ? 0 : found->second;
+  };
+  v1::SummarizeEventsResponse response;
+  response.set_total(summary.total);
+  response.set_first_seq(summary.first_seq);
+  response.set_last_seq(summary.last_seq);
+  response.set_plugins_invoked(count("PluginInvoked"));
+  response.set_plugins_completed(count("PluginResult"));
+  response.set_plugins_failed(count("PluginError"));
+  response.set_tasks_submitted(count("TaskSubmitted"));
+  response.set_tasks_completed(count("TaskCompleted"));
+  response.set_tasks_failed(count("TaskError"));
+  response.mutable_counts_by_type()->insert(summary.counts_by_type.begin(), summary.counts_by_type.end());
+  return response;
+}
+
+Error ended_early(bool stopping) {
+  return stopping ? make_error(Reason::kShuttingDown, "the daemon is shutting down")
+                  : make_error(Reason::kCancelled, "the client went away");
+}
+
+// One SummarizeEvents call: counts in slices, between which others have their turn.
+class LogSummary final : public std::enable_shared_from_this<LogSummary> {
  public:
-  Replay(LogReaders& readers, std::shared_ptr<ReplayCall> call, Filter filter)
-      : readers_(readers),
-        call_(std::move(call)),
-        filter_(std::move(filter)),
-        left_(call_->request().limit() == 0 ? std::numeric_limits<std::uint64_t>::max() : call_->request().limit()),
-        follow_(call_->request().follow()) {}
+  LogSummary(LogReaders& readers, std::shared_ptr<SummaryCall> call, Filter filter)
+      : readers_(readers), call_(std::move(call)), filter_(std::move(filter)) {}
 
   void start() {
-    call_->set_on_drained([self = shared_from_this()] { self->go_on(); });
-    call_->set_on_end([self = shared_from_this()] { self->leave(); });
-    readers_.submit([self = shared_from_this()] { self->open(); });
+    call_->set_on_cancel([self = shared_from_this()] { self->cancelled_ = true; });
+    readers_.submit([self = shared_from_this()] { self->step(); });
   }
 
  private:
-  void open() {
-    auto reader = readers_.log().read(filter_.after_seq);
-    if (!reader) {
-      call_->fail(reader.error());
-      return;
-    }
-    reader_ = std::move(*reader);
-    if (follow_) {
-      token_ = readers_.follow([weak = weak_from_this()] {
-        if (const auto self = weak.lock()) self->on_commit();
-      });
-      if (token_ == 0) {
-        call_->fail(make_error(Reason::kQueueFull, std::to_string(limits::kFollowersMax) + " followers are connected"));
-        return;
-      }
-    }
-    step();
-  }
-  void go_on() {
-    readers_.submit([self = shared_from_this()] { self->step(); });
-  }
-  // Writer thread: wakes the reader only when it waits at the end.
-  void on_commit() {
-    if (at_end_.exchange(false)) go_on();
-  }
-  void leave() {
-    readers_.submit([self = shared_from_this()] {
-      if (self->token_ != 0) self->readers_.leave(self->token_);
-      self->token_ = 0;
-      self->reader_.reset();
-    });
-  }
-
   void step() {
-    if (reader_ == nullptr || call_->ended()) return;
-    v1::ReplayEventsResponse response;
-    std::size_t bytes = 0;
-    bool end = false;
-    for (int i = 0; i < kEventsPerTurn && left_ > 0; ++i) {
-      const auto more = reader_->next(event_);
-      if (!more) {
-        call_->fail(more.error());
+    if (query_ == nullptr) {
+      auto query = readers_.log().query(filter_);
+      if (!query) {
+        call_->fail(query.error());
         return;
       }
-      if (!*more) {
-        end = true;
-        break;
-      }
-      if (!filter_.matches(event_)) continue;
-      --left_;
-      bytes += event_.ByteSizeLong();
-      response.add_events()->Swap(&event_);
-      if (response.events_size() == static_cast<int>(limits::kReplayEventsPerMessageMax) ||
-          bytes > kMessageBytesTarget) {
-        break;
-      }
+      query_ = std::move(*query);
     }
-    finish_step(std::move(response), end);
-  }
-
-  void finish_step(v1::ReplayEventsResponse response, bool end) {
-    const bool finished = left_ == 0 || (end && !follow_);
-    const bool has_events = response.events_size() > 0;
-    response.set_caught_up_seq(reader_->position());
-    if (has_events) {
-      call_->write(std::move(response));  // when it has left, on_drained goes on
-      if (finished) call_->finish();
+    if (readers_.stopping() || cancelled_) {
+      call_->fail(ended_early(readers_.stopping()));
       return;
     }
-    if (finished) {
-      call_->finish();
-    } else if (!end) {
-      go_on();
+    query_->begin_slice();
+    const auto step = query_->count(summary_);
+    if (!step) {
+      call_->fail(step.error());
+    } else if (*step == event_log::EventQuery::Step::kEnd) {
+      v1::SummarizeEventsResponse response = to_response(summary_);
+      if (call_->request().explain()) *response.mutable_cost() = to_message(query_->cost());
+      call_->finish(response);
     } else {
-      at_end_ = true;
-      // A commit between the last read and the line above woke nobody.
-      const auto more = reader_->next(event_);
-      if (more && !*more) return;
-      if (at_end_.exchange(false)) take_one(more.has_value());
+      readers_.submit([self = shared_from_this()] { self->step(); });
     }
-  }
-  // The event that was read to look for a missed commit.
-  void take_one(bool read) {
-    if (read && filter_.matches(event_)) {
-      --left_;
-      v1::ReplayEventsResponse response;
-      response.add_events()->Swap(&event_);
-      response.set_caught_up_seq(reader_->position());
-      call_->write(std::move(response));
-      if (left_ == 0) call_->finish();
-      return;
-    }
-    go_on();
   }
 
   LogReaders& readers_;
-  std::shared_ptr<ReplayCall> call_;
+  std::shared_ptr<SummaryCall> call_;
   Filter filter_;
-  std::uint64_t left_;
-  bool follow_;
-  std::unique_ptr<event_log::EventReader> reader_;
-  std::uint64_t token_ = 0;
-  std::atomic<bool> at_end_{false};
-  v1::Event event_;
+  std::unique_ptr<event_log::EventQuery> query_;
+  event_log::Summary summary_;
+  std::atomic<bool> cancelled_{false};
 };
 
 }  // namespace
@@ -158,6 +108,8 @@ Result<Filter> to_filter(const v1::EventFilter& message) {
   filter.plugin = message.plugin();
   filter.types.assign(message.types().begin(), message.types().end());
   filter.correlation_id = message.correlation_id();
+  filter.actor = message.actor();
+  filter.text = message.text();
   if (message.has_since()) {
     LG_ASSIGN(filter.since_ns, to_ns(message.since(), "since"));
   }
@@ -191,32 +143,60 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
 
 void GrpcEventService::serve_replay(const GrpcEdge& edge) {
   auto handler = [this, &edge](std::shared_ptr<ReplayCall> call) {
-    Result<Caller> caller = edge.identify(call->context());
-    Result<Filter> filter = caller ? to_filter(call->request().filter()) : Result<Filter>(std::move(caller).error());
+    if (!edge.admit(call)) return;
+    Result<Filter> filter = to_filter(call->request().filter());
     if (!filter) {
       call->fail(filter.error());
       return;
     }
-    std::make_shared<Replay>(readers_, std::move(call), std::move(*filter))->start();
+    std::make_shared<LogReplay>(readers_, std::move(call), std::move(*filter))->start();
   };
   ReplayCall::arm(std::make_shared<const ReplayCall::Binding>(
       ReplayCall::Binding{service_, &Service::RequestReplayEvents, edge.queue, edge.open_calls, handler}));
 }
 
-void GrpcEventService::serve_proofs(const GrpcEdge& edge) {
-  edge.serve<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>(
-      service_, &Service::RequestVerifyLog, [this](auto call, const Caller&) {
-        readers_.submit([this, call] {
-          auto evidence = make_evidence(keys_folder(state_dir_), {call->request().checkpoint(), call->request().key()});
-          const auto verification = evidence ? event_log::verify(log_folder(state_dir_), *evidence)
-                                             : Result<event_log::Verification>(std::move(evidence).error());
-          if (verification) {
-            call->finish(to_response(*verification));
-          } else {
-            call->fail(verification.error());
-          }
-        });
-      });
+void GrpcEventService::serve_summary(const GrpcEdge& edge) {
+  auto handler = [this, &edge](std::shared_ptr<SummaryCall> call) {
+    if (!edge.admit(call)) return;
+    Result<Filter> filter = to_filter(call->request().filter());
+    if (!filter) {
+      call->fail(filter.error());
+      return;
+    }
+    std::make_shared<LogSummary>(readers_, std::move(call), std::move(*filter))->start();
+  };
+  SummaryCall::arm(std::make_shared<const SummaryCall::Binding>(SummaryCall::Binding{
+      service_, &Service::RequestSummarizeEvents, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
+}
+
+void GrpcEventService::serve_verify(const GrpcEdge& edge) {
+  auto handler = [this, &edge](std::shared_ptr<VerifyCall> call) {
+    if (!edge.admit(call)) return;
+    const auto cancelled = std::make_shared<std::atomic<bool>>(false);
+    call->set_on_cancel([cancelled] { *cancelled = true; });
+    const bool taken = readers_.submit_verification([this, call, cancelled] {
+      const auto go_on = [&](std::uint64_t, std::uint64_t) { return !*cancelled && !readers_.stopping(); };
+      auto evidence = make_evidence(keys_folder(state_dir_), {call->request().checkpoint(), call->request().key()});
+      const auto verification = evidence ? event_log::verify(log_folder(state_dir_), *evidence, go_on)
+                                         : Result<event_log::Verification>(std::move(evidence).error());
+      if (verification) {
+        call->finish(to_response(*verification));
+      } else if (verification.error().reason == Reason::kCancelled) {
+        call->fail(ended_early(readers_.stopping()));
+      } else {
+        call->fail(verification.error());
+      }
+    });
+    if (!taken) {
+      call->fail(make_error(Reason::kQueueFull, std::to_string(limits::kVerificationsMax) +
+                                                    " verifications of the log are under way or wait"));
+    }
+  };
+  VerifyCall::arm(std::make_shared<const VerifyCall::Binding>(VerifyCall::Binding{
+      service_, &Service::RequestVerifyLog, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
+}
+
+void GrpcEventService::serve_exports(const GrpcEdge& edge) {
   edge.serve<Service, v1::ExportCheckpointRequest, v1::ExportCheckpointResponse>(
       service_, &Service::RequestExportCheckpoint, [this](auto call, const Caller&) {
         readers_.submit([this, call] {
@@ -247,40 +227,9 @@ void GrpcEventService::serve_proofs(const GrpcEdge& edge) {
 
 void GrpcEventService::serve(const GrpcEdge& edge) {
   serve_replay(edge);
-  serve_proofs(edge);
-  edge.serve<Service, v1::SummarizeEventsRequest, v1::SummarizeEventsResponse>(
-      service_, &Service::RequestSummarizeEvents, [this](auto call, const Caller&) {
-        Result<Filter> filter = to_filter(call->request().filter());
-        if (!filter) {
-          call->fail(filter.error());
-          return;
-        }
-        readers_.submit([this, call, filter = std::move(*filter)] {
-          auto reader = readers_.log().read(filter.after_seq);
-          auto summary =
-              reader ? event_log::summarize(**reader, filter) : Result<event_log::Summary>(std::move(reader).error());
-          if (!summary) {
-            call->fail(summary.error());
-            return;
-          }
-          const auto count = [&](const char* type) {
-            const auto found = summary->counts_by_type.find(type);
-            return found == summary->counts_by_type.end() ? 0 : found->second;
-          };
-          v1::SummarizeEventsResponse response;
-          response.set_total(summary->total);
-          response.set_first_seq(summary->first_seq);
-          response.set_last_seq(summary->last_seq);
-          response.set_plugins_invoked(count("PluginInvoked"));
-          response.set_plugins_completed(count("PluginResult"));
-          response.set_plugins_failed(count("PluginError"));
-          response.set_tasks_submitted(count("TaskSubmitted"));
-          response.set_tasks_completed(count("TaskCompleted"));
-          response.set_tasks_failed(count("TaskError"));
-          response.mutable_counts_by_type()->insert(summary->counts_by_type.begin(), summary->counts_by_type.end());
-          call->finish(response);
-        });
-      });
+  serve_summary(edge);
+  serve_verify(edge);
+  serve_exports(edge);
 }
 
 }  // namespace liongate::daemon

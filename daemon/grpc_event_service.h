@@ -1,6 +1,6 @@
 // EventService on the wire: replay with backlog and follow, summary, verification.
 //
-// Ownership and thread: owned by the GrpcServer; the work is done on the log readers' thread.
+// Ownership and thread: owned by the GrpcServer; the work is done on the log readers' threads.
 #pragma once
 
 #include "daemon/grpc_edge.h"
@@ -20,7 +20,9 @@ class GrpcEventService {
 
  private:
   void serve_replay(const GrpcEdge& edge);
-  void serve_proofs(const GrpcEdge& edge);
+  void serve_summary(const GrpcEdge& edge);
+  void serve_verify(const GrpcEdge& edge);
+  void serve_exports(const GrpcEdge& edge);
 
   LogReaders& readers_;
   std::string state_dir_;

@@ -210,11 +210,8 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
 void GrpcPluginService::serve_invoke(const GrpcEdge& edge) {
   using Call = UnaryInvocation::Call;
   auto handler = [this, &edge](std::shared_ptr<Call> call) {
-    Result<Caller> caller = edge.identify(call->context());
-    if (!caller) {
-      call->fail(caller.error());
-      return;
-    }
+    std::optional<Caller> caller = edge.admit(call);
+    if (!caller) return;
     auto request = to_call(call->mutable_request(), call->context(), caller->actor);
     if (!request) {
       call->fail(request.error());
@@ -234,11 +231,8 @@ void GrpcPluginService::serve_invoke(const GrpcEdge& edge) {
 void GrpcPluginService::serve_stream_invoke(const GrpcEdge& edge) {
   using Call = StreamInvocation::Call;
   auto handler = [this, &edge](std::shared_ptr<Call> call) {
-    Result<Caller> caller = edge.identify(call->context());
-    if (!caller) {
-      call->fail(caller.error());
-      return;
-    }
+    std::optional<Caller> caller = edge.admit(call);
+    if (!caller) return;
     auto request = to_call(*call->mutable_request().mutable_invoke(), call->context(), caller->actor);
     if (!request) {
       call->fail(request.error());
@@ -290,10 +284,7 @@ void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
     return std::move(*logs);
   };
   auto handler = [this, &edge, answer](std::shared_ptr<Call> call) {
-    if (Result<Caller> caller = edge.identify(call->context()); !caller) {
-      call->fail(caller.error());
-      return;
-    }
+    if (!edge.admit(call)) return;
     auto follower = std::make_shared<orchestrator::LogFollower>();
     call->set_on_end([this, &edge, follower] {
       edge.post([this, follower] {

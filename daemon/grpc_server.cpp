@@ -16,8 +16,9 @@ constexpr int kAnswerMs = 2'000;  // for calls that are being answered while the
 
 }  // namespace
 
-GrpcServer::GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcServices services)
-    : kernel_(kernel), peers_(peers), services_(services) {}
+GrpcServer::GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcServices services,
+                       RecordDenial record_denial)
+    : kernel_(kernel), peers_(peers), services_(services), record_denial_(std::move(record_denial)) {}
 
 GrpcServer::~GrpcServer() {
   stop(0);
@@ -44,7 +45,7 @@ Result<void> GrpcServer::start() {
   queue_ = builder.AddCompletionQueue();
   server_ = builder.BuildAndStart();
   if (!server_) return make_error(Reason::kInternal, "the gRPC server did not start");
-  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_, open_calls_});
+  edge_ = std::make_unique<GrpcEdge>(GrpcEdge{*queue_, kernel_, peers_, open_calls_, record_denial_});
   services_.plugins.serve(*edge_);
   services_.events.serve(*edge_);
   services_.system.serve(*edge_);

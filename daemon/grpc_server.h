@@ -36,7 +36,8 @@ struct GrpcServices {
 
 class GrpcServer {
  public:
-  GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcServices services);
+  GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcServices services,
+             RecordDenial record_denial);
   ~GrpcServer();
 
   // Serves from now on. kInternal when gRPC does not start.
@@ -54,6 +55,7 @@ class GrpcServer {
   boost::asio::io_context& kernel_;
   const PeerCredentials& peers_;
   GrpcServices services_;
+  const RecordDenial record_denial_;
   OpenCalls open_calls_;
   std::unique_ptr<grpc::ServerCompletionQueue> queue_;
   std::unique_ptr<grpc::Server> server_;

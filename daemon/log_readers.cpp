@@ -17,8 +17,23 @@ void LogReaders::stop() {
   if (listener_ == 0) return;
   log_.remove_commit_listener(listener_);
   listener_ = 0;
-  reader_.stop();
-  reader_.join();
+  begin_stop();
+  for (boost::asio::thread_pool* pool : {&reader_, &verifier_}) {
+    pool->stop();
+    pool->join();
+  }
+}
+
+bool LogReaders::submit_verification(std::function<void()> job) {
+  if (verifications_.fetch_add(1) >= limits::kVerificationsMax) {
+    --verifications_;
+    return false;
+  }
+  boost::asio::post(verifier_, [this, job = std::move(job)] {
+    job();
+    --verifications_;
+  });
+  return true;
 }
 
 std::uint64_t LogReaders::follow(std::function<void()> wake) {

@@ -7,13 +7,17 @@
 #include <spdlog/spdlog.h>
 
 #include <CLI/CLI.hpp>
+#include <chrono>
 #include <cstdio>
+#include <cstdlib>
 #include <optional>
 
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
 #include "daemon/log_keys.h"
+#include "daemon/log_repair.h"
+#include "kernel/base/failpoint.h"
 
 namespace {
 
@@ -26,6 +30,7 @@ struct Words {
   std::string socket;
   std::string environment;
   std::string verify_folder;
+  std::string repair_folder;
   daemon::EvidenceFiles evidence;
   std::string export_checkpoint_folder;
   std::string export_key_folder;
@@ -35,6 +40,7 @@ struct Words {
   bool print_config = false;
   bool check_config = false;
   bool check_host = false;
+  bool list_failpoints = false;
 };
 
 int fail(const Error& error) {
@@ -72,6 +78,8 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   return config;
 }
 
+constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
+
 // Prints one line of text, or says why there is none.
 int print_line(const Result<std::string>& text) {
   if (!text) return fail(text.error());
@@ -85,11 +93,26 @@ int verdict_code(const v1::VerifyLogResponse& response) {
   return static_cast<int>(response.checkpoint_verdict() == "not_provable" ? ExitCode::kInvalid : ExitCode::kDone);
 }
 
+int repair_log(const std::string& folder, bool json) {
+  const auto repaired = daemon::repair_log(daemon::log_folder_in(folder), json);
+  return repaired ? 0 : fail(repaired.error());
+}
+
 // The folder may be the daemon's state folder or the log folder itself.
 int verify_log(const std::string& folder, const daemon::EvidenceFiles& files, bool json) {
   const auto evidence = daemon::collect_evidence(folder, files);
   if (!evidence) return fail(evidence.error());
-  auto verification = event_log::verify(daemon::log_folder_in(folder), *evidence);
+  const bool watched = ::isatty(STDERR_FILENO) == 1;
+  const auto begin = std::chrono::steady_clock::now();
+  bool shown = false;
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
+    if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
+    std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
+    shown = true;
+    return true;
+  };
+  auto verification = event_log::verify(daemon::log_folder_in(folder), *evidence, progress);
+  if (shown) std::fputs("\r\x1b[K", stderr);
   if (!verification && !files.checkpoint.empty() && verification.error().reason == Reason::kInvalidArgument) {
     return fail(std::move(verification).error().in(files.checkpoint));
   }
@@ -116,6 +139,18 @@ int verify_log(const std::string& folder, const daemon::EvidenceFiles& files, bo
     for (const std::string& note : response.notes()) std::printf("note: %s\n", note.c_str());
   }
   return verdict_code(response);
+}
+
+// A daemon that serves somebody must not be made to die by what stands in its environment.
+Result<void> arm_failpoint(config::Environment environment) {
+  const char* const text = std::getenv("LIONGATE_FAILPOINT");
+  if (text == nullptr) return {};
+  if (environment != config::Environment::kDevelopment && environment != config::Environment::kTesting) {
+    return make_error(Reason::kInvalidConfig,
+                      "LIONGATE_FAILPOINT is set in environment " + std::string(config::name_of(environment)))
+        .with_hint("unset it; failpoints are for --environment development and testing");
+  }
+  return failpoint::arm(text);
 }
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
@@ -175,8 +210,12 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--replace-log-key", words.replace_key_folder,
                  "begin a new key where the log's is lost, print its public part, and end; nobody vouches for it")
       ->type_name("DIR");
+  app.add_option("--repair-log", words.repair_folder,
+                 "keep a damaged log up to the damage, move the rest aside, and end")
+      ->type_name("DIR");
   app.add_flag("--check-host", words.check_host, "tell what this host can confine with, and end");
-  app.add_option("-o,--output", words.output, "table or json, for the two above")
+  app.add_flag("--list-failpoints", words.list_failpoints, "for tests: the names LIONGATE_FAILPOINT knows, and end");
+  app.add_option("-o,--output", words.output, "table or json, for the three above")
       ->check(CLI::IsMember({"table", "json"}));
   app.set_version_flag("--version", std::string("liongated ") + LIONGATE_VERSION);
   app.footer(
@@ -214,6 +253,11 @@ int main(int argc, char** argv) {
   if (!words.replace_key_folder.empty()) {
     return print_line(daemon::change_log_key(words.replace_key_folder, daemon::KeyChange::kReplaceLost));
   }
+  if (!words.repair_folder.empty()) return repair_log(words.repair_folder, json);
+  if (words.list_failpoints) {
+    for (const failpoint::Name& name : failpoint::kNames) std::puts(std::string(name.text).c_str());
+    return 0;
+  }
   std::string config_path;
   auto config = configure(words, config_path);
   if (!config) return fail(config.error());
@@ -226,6 +270,7 @@ int main(int argc, char** argv) {
     std::printf("%s: valid\n", config_path.c_str());
     return 0;
   }
+  if (const auto armed = arm_failpoint(config->environment); !armed) return fail(armed.error());
   auto foundation = daemon::lay_foundation(std::move(*config), config_path);
   if (!foundation) return fail(foundation.error());
   const Result<void> served = daemon::run_daemon(std::move(*foundation));

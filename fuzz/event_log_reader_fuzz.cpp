@@ -10,6 +10,7 @@
 
 #include "kernel/event_log/event_log.h"
 #include "kernel/event_log/format.h"
+#include "kernel/event_log/query.h"
 #include "kernel/event_log/reader.h"
 #include "kernel/event_log/recovery.h"
 #include "kernel/event_log/storage.h"
@@ -133,7 +134,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (cut < input.size()) put(2, input.subspan(cut));
 
   const auto before = verify_storage(*storage, LogState::kAtRest);
-  if (const auto found = survey(*storage, Access::kRead)) read_to_end(*make_reader(storage, found->catalog, 0));
+  if (const auto found = survey(*storage, Access::kRead)) {
+    read_to_end(*make_reader(storage, found->catalog, 0));
+    // By footers, where there are any: it ends, whatever they say.
+    static_cast<void>(summarize(*make_query(storage, found->catalog, {.correlation_id = "c", .text = "text"})));
+  }
   const auto recovered = recover(*storage);
   // Of inner segments recovery reads only the ends; what it read whole must be whole afterwards, up to the hashes.
   if (!recovered || cut < input.size()) return 0;

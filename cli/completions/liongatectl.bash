@@ -11,7 +11,8 @@ _liongatectl() {
   local -a where=()
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
-    replay-log verify-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown validate-manifest version'
+    replay-log verify-log repair-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown
+    validate-manifest version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -33,7 +34,7 @@ _liongatectl() {
 
   case $prev in
     -o | --output)
-      mapfile -t COMPREPLY < <(compgen -W 'table json' -- "$cur")
+      mapfile -t COMPREPLY < <(compgen -W 'table json jsonl cloudevents' -- "$cur")
       return
       ;;
     --durability)
@@ -77,11 +78,15 @@ _liongatectl() {
     invoke-plugin)
       flags+=' --plugin-id --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
       ;;
-    replay-log) flags+=' --after-seq --plugin --type --correlation-id --since --until --limit --follow --summary' ;;
+    replay-log)
+      flags+=' --after-seq --plugin --type --correlation-id --actor --text --since --until --limit --follow --summary'
+      flags+=' --audit --explain'
+      ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
     verify-log) flags+=' --state-dir --checkpoint --key' ;;
     export-checkpoint | export-log-key) flags+=' --file --state-dir' ;;
+    repair-log) flags+=' --state-dir' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;
   esac

@@ -18,6 +18,8 @@ inline constexpr std::uint32_t kProtocolVersionMax = 1;
 inline constexpr std::size_t kFrameWriteBacklogBytesMax = 64U * 1024 * 1024;  // frames queued to one plugin's pipe
 inline constexpr int kFrameMidwayTimeoutMs = 10'000;  // a frame begun must be whole within this time
 
+inline constexpr std::size_t kChatterBytesPerWindowMax = 512 * 1024;  // frames that end no call, in 100 ms
+
 // --- calls ---
 inline constexpr std::size_t kInputBytesMax = 16U * 1024 * 1024;
 inline constexpr std::size_t kOutputBytesMax = 16U * 1024 * 1024;
@@ -31,13 +33,17 @@ inline constexpr int kReadyNamesMax = 256;                // operations, and cap
 inline constexpr std::size_t kReadyBytesMax = 64 * 1024;  // all names in Ready together
 inline constexpr int kInvokeTimeoutMsDefault = 30'000;
 inline constexpr int kInvokeTimeoutMsMax = 24 * 60 * 60 * 1000;
-inline constexpr int kCancelGraceMs = 1'000;  // between a cancel frame and the kill of the plugin
+inline constexpr int kRefusalsRecordedPerSecondMax = 100;  // refused calls in the log; more are counted
+inline constexpr int kCancelGraceMs = 1'000;               // between a cancel frame and the kill of the plugin
 
 // --- lifecycle ---
 inline constexpr std::size_t kPluginsMax = 4096;
 inline constexpr int kReadyTimeoutMs = 10'000;  // from launch to the Ready frame
 inline constexpr int kStopGraceMs = 5'000;      // between the Shutdown frame and the kill
 inline constexpr int kLaunchTimeoutMs = 5'000;  // the launcher's own steps
+
+inline constexpr std::size_t kPingsMax = 64;  // health checks of one plugin that wait for its Pong
+inline constexpr std::size_t kPongDetailBytesMax = 1024;
 
 // --- supervision ---
 inline constexpr int kRestartBackoffMsMin = 100;
@@ -65,8 +71,18 @@ inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
 inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
 inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
 inline constexpr int kLogBatchDelayMs = 10;                            // durability `batch`
+inline constexpr int kLogSyncDelayMs = 1'000;  // events that nobody waits for are on disk, and visible, within it
+inline constexpr std::uint64_t kFooterBlockBytes = 64 * 1024;     // a query reads no less of a sealed segment
+inline constexpr std::size_t kFooterBlocksMax = 2048;             // in one segment; the last one takes the rest
+inline constexpr std::size_t kFooterGroupsMax = 4096;             // (type, plugin, actor) in one segment
+inline constexpr std::size_t kFooterStringBytesMax = 256 * 1024;  // their names together
+inline constexpr std::size_t kFilterTextBytesMax = 1024;
+inline constexpr std::size_t kFilterTypesMax = 64;
+inline constexpr int kReadBarrierMs = 500;  // a query waits so long for what was appended before it to be on disk
 inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
+inline constexpr std::uint64_t kReplayCursorEventsMax = 4096;  // a follower hears its cursor at least so often
+inline constexpr int kVerificationsMax = 4;                    // running and waiting
 
 // --- signed checkpoints and keys ---
 inline constexpr std::size_t kNoteBytesMax = 4096;  // a checkpoint, a handover, a public key

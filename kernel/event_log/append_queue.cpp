@@ -88,19 +88,19 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
   return Push::kTaken;
 }
 
-AppendQueue::Taken AppendQueue::take(std::optional<MonotonicTime> latest) {
-  using SteadyClock = std::chrono::steady_clock;
+AppendQueue::Taken AppendQueue::take(std::optional<runtime::SteadyClock::time_point> due) {
+  using runtime::SteadyClock;
   constexpr auto kDoze = std::chrono::milliseconds(limits::kLogBatchDelayMs);
   std::unique_lock lock(mutex_);
   auto deadline = SteadyClock::now() + kDoze;
   bool dozed = false;  // a whole doze passed without anything urgent
   while (!urgent_ && !stop_ && !poked_) {
     if (dozed && !batches_.empty()) break;
-    if (latest && SteadyClock::now() >= *latest) break;
+    if (due && SteadyClock::now() >= *due) break;
     if (dozed) {
       sleep_ = Sleep::kDeep;
-      if (latest) {
-        wake_.wait_until(lock, *latest);
+      if (due) {
+        wake_.wait_until(lock, *due);
       } else {
         wake_.wait(lock);
       }

@@ -7,15 +7,14 @@
 #pragma once
 
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <span>
 #include <vector>
 
 #include "kernel/event_log/event_log.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 
@@ -63,9 +62,9 @@ class AppendQueue {
     bool sync = false;  // somebody waits for these
     bool stop = false;  // these are the last
   };
-  // Waits until there is something to do, or until `latest`, and takes all there is. May return nothing: then, and
-  // after a poke.
-  Taken take(std::optional<MonotonicTime> latest);
+  // Waits until there is something to do, at the latest until `due`, and takes all there is. May return nothing, after
+  // a poke or when it is due.
+  Taken take(std::optional<runtime::SteadyClock::time_point> due);
   // Gives buffers back for reuse.
   void recycle(std::vector<Batch> batches);
 
@@ -79,8 +78,8 @@ class AppendQueue {
   Batch& batch_for(std::size_t bytes);
 
   const std::size_t batch_bytes_max_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
+  runtime::Mutex mutex_;
+  runtime::Condition wake_;
   std::vector<Batch> batches_;
   std::vector<Batch> free_;
   std::size_t backlog_bytes_ = 0;  // pushed and not recycled

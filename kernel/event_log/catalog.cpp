@@ -34,7 +34,8 @@ void Catalog::commit(EventSeq first_seq, EventSeq last_seq, std::uint64_t begin_
 
 std::optional<std::string> Catalog::retire_oldest(std::uint64_t bytes_max) {
   const std::lock_guard lock(mutex_);
-  if (segments_.size() < 2) return std::nullopt;
+  // What remains must hold an event: in an empty log nobody would find the next number, nor the node's name.
+  if (segments_.size() < 2 || segments_[1].first_seq > committed_seq_) return std::nullopt;
   std::uint64_t bytes = 0;
   for (const Segment& segment : segments_) bytes += segment.end_offset;
   if (bytes <= bytes_max) return std::nullopt;

@@ -5,12 +5,12 @@
 #pragma once
 
 #include <deque>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "kernel/base/ids.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 
@@ -30,8 +30,8 @@ class Catalog {
   void add_active(EventSeq first_seq);
   // A batch from `first_seq` to `last_seq` lies between the two offsets of the active segment, and may be read.
   void commit(EventSeq first_seq, EventSeq last_seq, std::uint64_t begin_offset, std::uint64_t end_offset);
-  // Forgets the oldest segment and returns its name, if the bytes of all are more than `bytes_max` and it is not the
-  // only one.
+  // Forgets the oldest segment and returns its name, if the bytes of all are more than `bytes_max` and the
+  // segments behind it hold a committed event.
   std::optional<std::string> retire_oldest(std::uint64_t bytes_max);
 
   // Where event `seq` lies. Where retention took it, the place of the oldest event there is. Nothing when it is not
@@ -52,7 +52,7 @@ class Catalog {
     std::vector<Mark> marks;  // some batch starts, so that a reader in the middle need not walk from the header
   };
 
-  mutable std::mutex mutex_;
+  mutable runtime::Mutex mutex_;
   std::deque<Segment> segments_;
   EventSeq committed_seq_ = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::event_log {
 namespace {
 
@@ -28,6 +30,7 @@ CommitWriter::CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Cat
       notary_(std::move(notary)),
       queue_(batch_bytes_max(options)),
       prewriter_(storage_, options.segment_bytes, [this] { queue_.poke(); }),
+      footer_maker_(storage_, options.segment_bytes),
       durable_seq_(end.last_seq),
       thread_([this] { run(); }) {}
 
@@ -45,10 +48,16 @@ Result<void> CommitWriter::close() {
 
 void CommitWriter::run() {
   for (;;) {
-    AppendQueue::Taken taken = queue_.take(checkpoint_due_);
+    const std::optional<runtime::SteadyClock::time_point> due = sync_due_ && checkpoint_due_
+                                                                    ? std::min(*sync_due_, *checkpoint_due_)
+                                                                : sync_due_ ? sync_due_
+                                                                            : checkpoint_due_;
+    AppendQueue::Taken taken = queue_.take(due);
+    const bool sync_due = sync_due_ && runtime::SteadyClock::now() >= *sync_due_;
+    taken.sync = sync_wanted_.exchange(false) || taken.sync || sync_due;
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
-    if (result && !taken.batches.empty()) result = commit(taken);
+    if (result && (!taken.batches.empty() || (taken.sync && sync_due_))) result = commit(taken);
     if (result && notary_ && !taken.stop) result = checkpoint_when_due();
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
@@ -60,9 +69,12 @@ void CommitWriter::run() {
 
 Result<void> CommitWriter::commit(AppendQueue::Taken& taken) {
   for (Batch& batch : taken.batches) LG_TRY(write_when_space(batch));
-  if (taken.sync) LG_TRY(sync());
-  publish();
-  notify_listeners();
+  if (taken.sync) {
+    LG_TRY(sync());
+    notify_listeners();
+  } else if (!sync_due_) {
+    sync_due_ = runtime::SteadyClock::now() + std::chrono::milliseconds(limits::kLogSyncDelayMs);
+  }
   return {};
 }
 
@@ -98,6 +110,7 @@ Result<void> CommitWriter::write(Batch& batch) {
                           .last_seq = batch.last_seq(),
                           .begin_offset = begin,
                           .end_offset = segment_->position()});
+  footer_maker_.written(segment_->position());
   return {};
 }
 
@@ -113,6 +126,7 @@ Result<void> CommitWriter::begin_segment() {
   LG_TRY(prewriter_.wait_for_spare());
   LG_ASSIGN(segment_, SegmentWriter::create(*storage_, end_, clock_.wall_ns()));
   prewriter_.used_spare();
+  footer_maker_.begin(segment_->first_seq());
   catalog_->add_active(segment_->first_seq());
   retire();
   return {};
@@ -120,10 +134,9 @@ Result<void> CommitWriter::begin_segment() {
 
 Result<void> CommitWriter::end_segment(SealReason reason) {
   LG_TRY(sync());
-  publish();
   if (owes_checkpoint()) LG_TRY(make_checkpoint());
   prewriter_.left();
-  LG_TRY(segment_->seal(reason, end_));
+  LG_TRY(segment_->seal(reason, end_, footer_maker_.finish(segment_->position())));
   segment_.reset();
   return {};
 }
@@ -131,16 +144,30 @@ Result<void> CommitWriter::end_segment(SealReason reason) {
 Result<void> CommitWriter::sync() {
   if (!segment_) return {};
   LG_TRY(segment_->sync());
+  sync_due_.reset();
   publish();  // first, so that whoever hears that an event is durable can read it
   if (segment_->last_seq() == durable_seq()) return {};
-  durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    durable_seq_.store(segment_->last_seq(), std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_durable) handlers_.on_durable(segment_->last_seq());
+  failpoint::reach(failpoint::Point::kLogAcknowledged);
   return {};
+}
+
+void CommitWriter::sync_up_to(EventSeq seq, std::chrono::milliseconds wait) {
+  if (durable_seq() >= seq || failed() || read_only()) return;
+  sync_wanted_ = true;
+  queue_.poke();
+  std::unique_lock lock(durable_mutex_);
+  durable_wake_.wait_for(lock, wait, [&] { return durable_seq() >= seq || failed(); });
 }
 
 // Steady time, as the queue's: what jumps is the wall clock.
 Result<void> CommitWriter::checkpoint_when_due() {
-  const MonotonicTime now = std::chrono::steady_clock::now();
+  const auto now = runtime::SteadyClock::now();
   if (owes_checkpoint() && !checkpoint_due_) checkpoint_due_ = now + options_.checkpoint_interval;
   const bool asked = notary_->is_asked();
   if (!asked && !(checkpoint_due_ && now >= *checkpoint_due_)) return {};
@@ -188,6 +215,7 @@ Result<std::string> CommitWriter::checkpoint() {
   return notary_->request([this] { queue_.poke(); });
 }
 
+// What is durable may be read: no sooner, or a reader's cursor could point behind what a crash leaves.
 void CommitWriter::publish() {
   if (unpublished_.empty()) return;
   for (const Unpublished& batch : unpublished_) {
@@ -202,14 +230,14 @@ void CommitWriter::notify_listeners() {
   for (const auto& [token, listener] : listeners_) listener(committed_seq_);
 }
 
-// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop.
+// A segment that cannot be removed stays on disk and is tried again at the next start; that is no reason to stop. But
+// none behind it may go before it, now or by a crash that keeps only some of the removals: a hole is damage.
 void CommitWriter::retire() {
-  if (options_.retention_bytes_max == 0) return;
-  bool removed = false;
+  if (options_.retention_bytes_max == 0 || retention_failed_) return;
   while (const auto name = catalog_->retire_oldest(options_.retention_bytes_max)) {
-    removed = storage_->remove(*name).has_value() || removed;
+    retention_failed_ = !storage_->remove(*name) || !storage_->sync_dir();
+    if (retention_failed_) return;
   }
-  if (removed) (void)storage_->sync_dir();
 }
 
 void CommitWriter::report_read_only() {
@@ -224,7 +252,11 @@ void CommitWriter::report_read_only() {
 void CommitWriter::fail(Error error) {
   if (notary_) notary_->end(error);
   failure_ = std::move(error);
-  failed_.store(true, std::memory_order_release);
+  {
+    const std::lock_guard lock(durable_mutex_);
+    failed_.store(true, std::memory_order_release);
+  }
+  durable_wake_.notify_all();
   if (handlers_.on_fatal) handlers_.on_fatal(*failure_);
 }
 

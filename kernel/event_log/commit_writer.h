@@ -10,14 +10,14 @@
 #include <atomic>
 #include <map>
 #include <memory>
-#include <mutex>
-#include <thread>
 #include <vector>
 
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
+#include "kernel/event_log/footer_maker.h"
 #include "kernel/event_log/notary.h"
 #include "kernel/event_log/prewriter.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/segment_writer.h"
 
 namespace liongate::event_log {
@@ -35,6 +35,10 @@ class CommitWriter {
   bool failed() const { return failed_.load(std::memory_order_acquire); }
   // Only after failed(): what it was.
   const Error& failure() const { return *failure_; }
+
+  // Has everything up to `seq` synced that was queued, and waits for it, at most for `wait`; not at all while there is
+  // no space.
+  void sync_up_to(EventSeq seq, std::chrono::milliseconds wait);
 
   std::uint64_t add_listener(std::function<void(EventSeq)> listener);
   void remove_listener(std::uint64_t token);
@@ -79,10 +83,11 @@ class CommitWriter {
   const Clock& clock_;
   LogEnd end_;
   const std::unique_ptr<Notary> notary_;
-  std::optional<MonotonicTime> checkpoint_due_;
+  std::optional<runtime::SteadyClock::time_point> checkpoint_due_;
   Batch checkpoint_batch_;
   AppendQueue queue_;
   Prewriter prewriter_;
+  FooterMaker footer_maker_;
   std::unique_ptr<SegmentWriter> segment_;
   std::vector<Unpublished> unpublished_;  // written, not yet to be read
   EventSeq committed_seq_ = 0;
@@ -91,11 +96,17 @@ class CommitWriter {
   std::atomic<bool> failed_{false};
   std::optional<Error> failure_;
   bool reported_read_only_ = false;
+  bool retention_failed_ = false;  // in this life; the next one tries again
 
-  std::mutex listeners_mutex_;
+  std::optional<runtime::SteadyClock::time_point> sync_due_;  // something was written that nobody waits for
+  std::atomic<bool> sync_wanted_{false};
+  runtime::Mutex durable_mutex_;  // for durable_wake_ alone
+  runtime::Condition durable_wake_;
+
+  runtime::Mutex listeners_mutex_;
   std::map<std::uint64_t, std::function<void(EventSeq)>> listeners_;
   std::uint64_t next_token_ = 1;
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 }  // namespace liongate::event_log

@@ -70,8 +70,14 @@ class DiskStorage final : public Storage {
 
   Result<std::shared_ptr<File>> open(const std::string& name, Access access) override {
     const int flags = access == Access::kRead ? O_RDONLY : access == Access::kWrite ? O_RDWR : O_RDWR | O_CREAT;
-    auto fd = sys::open_at(folder_.get(), name, flags | O_NOFOLLOW, 0600);
+    // Not blocking: whoever put a pipe in the folder must not hang the daemon or its tools.
+    auto fd = sys::open_at(folder_.get(), name, flags | O_NOFOLLOW | O_NONBLOCK, 0600);
     if (!fd) return std::move(fd).error().in(path_);
+    struct stat info {};
+    if (::fstat(fd->get(), &info) != 0) return failed("fstat " + name + " in");
+    if (!S_ISREG(info.st_mode)) {
+      return make_errno_error(Reason::kInternal, path_ + "/" + name + " is not a plain file", EINVAL);
+    }
     return std::shared_ptr<File>(std::make_shared<DiskFile>(*std::move(fd), path_ + "/" + name));
   }
 
@@ -128,6 +134,12 @@ class DiskStorage final : public Storage {
 
 bool is_out_of_space(const Error& error) {
   return error.sys_errno == ENOSPC || error.sys_errno == EDQUOT;
+}
+
+Result<void> sync_or_fail(File& file) {
+  auto synced = file.sync();
+  if (!synced && is_out_of_space(synced.error())) synced.error().sys_errno = EIO;
+  return synced;
 }
 
 Result<std::shared_ptr<Storage>> open_disk_storage(const std::string& folder) {

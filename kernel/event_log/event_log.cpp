@@ -7,14 +7,37 @@
 #include "kernel/base/sys.h"
 #include "kernel/event_log/commit_writer.h"
 #include "kernel/event_log/folder_lock.h"
+#include "kernel/event_log/query.h"
 #include "kernel/event_log/reader.h"
 #include "kernel/event_log/recovery.h"
+#include "kernel/event_log/runtime.h"
 
 namespace liongate::event_log {
 namespace {
 
 constexpr mode_t kFolderMode = 0700;
 constexpr std::int64_t kNanosPerSecond = 1'000'000'000;
+
+Result<void> check_filter(const Filter& filter) {
+  if (filter.text.size() > limits::kFilterTextBytesMax) {
+    return make_error(Reason::kInvalidArgument, "a text of " + std::to_string(filter.text.size()) +
+                                                    " bytes to look for is over the bound of " +
+                                                    std::to_string(limits::kFilterTextBytesMax))
+        .with("field", "text");
+  }
+  if (filter.types.size() > limits::kFilterTypesMax) {
+    return make_error(Reason::kInvalidArgument, std::to_string(filter.types.size()) +
+                                                    " types to look for are over the bound of " +
+                                                    std::to_string(limits::kFilterTypesMax))
+        .with("field", "types");
+  }
+  if (filter.since_ns && filter.until_ns && *filter.since_ns > *filter.until_ns) {
+    return make_error(Reason::kInvalidArgument, "since is later than until: nothing lies between them")
+        .with_hint("exchange the two times")
+        .with("field", "since");
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -108,7 +131,7 @@ Result<std::unique_ptr<Notary>> appoint_notary(Storage& storage, const Options& 
 Result<std::unique_ptr<EventLog>> EventLog::begin(std::optional<FolderLock> lock, std::shared_ptr<Storage> storage,
                                                   const Options& options, Handlers handlers, const Clock& clock) {
   LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(new_uuid());
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
   ++recovered.end.epoch;
   LG_ASSIGN(std::unique_ptr<Notary> notary, appoint_notary(*storage, options, recovered));
   auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
@@ -152,6 +175,20 @@ bool EventLog::read_only() const {
 
 Result<std::unique_ptr<EventReader>> EventLog::read(EventSeq after_seq) const {
   return make_reader(impl_->storage_, impl_->catalog_, after_seq);
+}
+
+Result<std::unique_ptr<EventQuery>> EventLog::query(Filter filter) const {
+  LG_TRY(check_filter(filter));
+  impl_->writer_.sync_up_to(last_seq(), std::chrono::milliseconds(limits::kReadBarrierMs));
+  if (filter.after_seq > durable_seq()) {
+    return make_error(Reason::kInvalidArgument, "cursor " + std::to_string(filter.after_seq) +
+                                                    " is beyond the end of the log, whose last event is " +
+                                                    std::to_string(durable_seq()))
+        .with_hint("a cursor belongs to the log it was read from; begin anew without one")
+        .with("field", "after_seq")
+        .with("last_seq", std::to_string(durable_seq()));
+  }
+  return make_query(impl_->storage_, impl_->catalog_, std::move(filter));
 }
 
 std::uint64_t EventLog::add_commit_listener(std::function<void(EventSeq committed_seq)> listener) {

@@ -71,16 +71,21 @@ struct Recovery {
   bool clean = false;  // the last life sealed the log
 };
 
+struct EventFields;
+
 // All that are set must match.
 struct Filter {
   EventSeq after_seq = 0;
   std::string plugin;  // id or name
   std::vector<std::string> types;
   std::string correlation_id;
+  std::string actor;
+  std::string text;  // occurs in the payload: an input, an output, a message ... (kernel/event_log/event_fields.h)
   std::optional<std::int64_t> since_ns;
   std::optional<std::int64_t> until_ns;
 
-  bool matches(const v1::Event& event) const;
+  // Whether an event with these fields matches. Of the text it says only that it may be there.
+  bool matches(EventSeq seq, std::int64_t time_ns, const EventFields& fields) const;
 };
 
 enum class DamageKind : std::uint8_t {
@@ -145,6 +150,7 @@ struct Summary {
 };
 
 class EventReader;
+class EventQuery;
 
 class EventLog {
  public:
@@ -168,11 +174,15 @@ class EventLog {
   EventSeq durable_seq() const;  // on disk
   bool read_only() const;
 
-  // A reader over committed events, oldest first. It sees what is committed while it reads. Where retention removed
+  // A reader over durable events, oldest first. It sees what becomes durable while it reads. Where retention removed
   // what comes next, it goes on with the oldest event that is left; the numbers show the gap. It may outlive the log.
   Result<std::unique_ptr<EventReader>> read(EventSeq after_seq) const;
 
-  // Calls `listener` on the writer thread after each commit, with the last committed number; it must only post.
+  // A query (kernel/event_log/query.h) over what matches. kInvalidArgument where `filter` cannot be meant. What was
+  // appended before this call and waits for no disk is synced first, for at most limits::kReadBarrierMs.
+  Result<std::unique_ptr<EventQuery>> query(Filter filter) const;
+
+  // Calls `listener` on the writer thread after each sync, with the last durable number; it must only post.
   // Returns a token for remove_commit_listener, which returns only when the listener is no longer running.
   std::uint64_t add_commit_listener(std::function<void(EventSeq committed_seq)> listener);
   void remove_commit_listener(std::uint64_t token);
@@ -207,18 +217,19 @@ class EventReader {
 // A reader over a log that no daemon has open.
 Result<std::unique_ptr<EventReader>> read_offline(const std::string& folder, EventSeq after_seq);
 
+// How far a verification is: asked between segments and now and then within; false ends it with kCancelled.
+using VerifyProgress = std::function<bool(std::uint64_t bytes_done, std::uint64_t bytes_total)>;
+
 // Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
 // read at all (no such folder, no permission), and with kInvalidArgument for a checkpoint that proves nothing: no
 // checkpoint, of another node, of an unknown key, with a wrong signature.
-Result<Verification> verify(const std::string& folder, const Evidence& evidence = {});
+Result<Verification> verify(const std::string& folder, const Evidence& evidence = {},
+                            const VerifyProgress& progress = {});
 
 // The last checkpoint that a log at rest holds. kInvalidArgument where a daemon writes it, or it holds none.
 Result<std::string> last_checkpoint(const std::string& folder);
 
 // The name under which the log in `folder` signs; kInvalidArgument where it holds no segment yet.
 Result<std::string> signing_name(const std::string& folder);
-
-// Reads `reader` to its end and counts what `filter` matches.
-Result<Summary> summarize(EventReader& reader, const Filter& filter);
 
 }  // namespace liongate::event_log

@@ -40,6 +40,7 @@ enum class RecordKind : std::uint8_t {
   kEvent = 1,
   kCommit = 2,
   kSeal = 3,
+  kFooter = 128,
   kCheckpoint = 129,
 };
 // Kinds from here on may be skipped by a reader that does not know them: footers and checkpoints live there.
@@ -66,7 +67,7 @@ struct Commit {
   Hash hash{};
 };
 
-enum class SealReason : std::uint32_t { kRotated = 1, kClosed = 2, kRecovered = 3 };
+enum class SealReason : std::uint32_t { kRotated = 1, kClosed = 2, kRecovered = 3, kRepaired = 4 };
 
 // The end of a segment: nothing follows. What is in front of it was on disk before it was written.
 struct Seal {

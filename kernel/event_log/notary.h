@@ -5,10 +5,8 @@
 // Errors: `request` passes on why there is no checkpoint.
 #pragma once
 
-#include <condition_variable>
-#include <mutex>
-
 #include "kernel/event_log/append_queue.h"
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/tree_tail.h"
 #include "kernel/signing/note_key.h"
 
@@ -50,8 +48,8 @@ class Notary {
   TreeState state_;
   ChainHash hasher_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable answered_;
+  mutable runtime::Mutex mutex_;
+  runtime::Condition answered_;
   std::uint64_t asked_ = 0;
   std::uint64_t served_ = 0;
   Result<std::string> answer_ = std::string();

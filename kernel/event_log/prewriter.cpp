@@ -5,6 +5,7 @@
 #include <chrono>
 #include <vector>
 
+#include "kernel/base/failpoint.h"
 #include "kernel/base/limits.h"
 #include "kernel/event_log/recovery.h"
 
@@ -117,7 +118,7 @@ void Prewriter::update() {
   if (read_only_.exchange(starved) != starved) on_change_();
 }
 
-Result<void> Prewriter::do_job(Job job, std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::do_job(Job job, std::unique_lock<runtime::Mutex>& lock) {
   return job == Job::kExtend ? extend(lock) : make_spare(lock);
 }
 
@@ -127,7 +128,7 @@ Result<void> Prewriter::check_space(std::uint64_t wanted_bytes) {
   return make_errno_error(Reason::kLogReadOnly, "write ahead in " + storage_->location(), ENOSPC);
 }
 
-Result<void> Prewriter::extend(std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::extend(std::unique_lock<runtime::Mutex>& lock) {
   const std::shared_ptr<File> file = current_;
   Result<void> result;
   while (result && !stop_ && current_ == file && zeroed_end_ < segment_bytes_ &&
@@ -146,13 +147,13 @@ Result<void> Prewriter::extend(std::unique_lock<std::mutex>& lock) {
   if (!result) return result;
   extending_ = true;  // the file must not be sealed and shortened meanwhile
   lock.unlock();
-  result = file->sync();
+  result = sync_or_fail(*file);
   lock.lock();
   extending_ = false;
   return result;
 }
 
-Result<void> Prewriter::make_spare(std::unique_lock<std::mutex>& lock) {
+Result<void> Prewriter::make_spare(std::unique_lock<runtime::Mutex>& lock) {
   const std::uint64_t wanted = std::min(segment_bytes_, current_ ? kAheadBytes : kInitialBytes);
   lock.unlock();
   Spare spare;
@@ -166,9 +167,10 @@ Result<void> Prewriter::make_spare(std::unique_lock<std::mutex>& lock) {
       LG_TRY(spare.file->write_at(spare.zeroed_bytes, std::span(zeroes()).first(bytes)));
       spare.zeroed_bytes += bytes;
     }
-    return spare.file->sync();
+    return sync_or_fail(*spare.file);
   };
   auto result = make();
+  if (result) failpoint::reach(failpoint::Point::kLogSpareMade);
   lock.lock();
   if (result) spare_ = std::move(spare);
   return result;

@@ -8,15 +8,13 @@
 #pragma once
 
 #include <atomic>
-#include <condition_variable>
 #include <cstdint>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
-#include <thread>
 
+#include "kernel/event_log/runtime.h"
 #include "kernel/event_log/storage.h"
 
 namespace liongate::event_log {
@@ -51,9 +49,9 @@ class Prewriter {
 
   void run();
   Job next_job() const;
-  Result<void> do_job(Job job, std::unique_lock<std::mutex>& lock);
-  Result<void> extend(std::unique_lock<std::mutex>& lock);
-  Result<void> make_spare(std::unique_lock<std::mutex>& lock);
+  Result<void> do_job(Job job, std::unique_lock<runtime::Mutex>& lock);
+  Result<void> extend(std::unique_lock<runtime::Mutex>& lock);
+  Result<void> make_spare(std::unique_lock<runtime::Mutex>& lock);
   Result<void> check_space(std::uint64_t wanted_bytes);
   void update();
 
@@ -63,9 +61,9 @@ class Prewriter {
   const std::uint64_t reserve_bytes_;
   const std::function<void()> on_change_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable work_;  // for the helper
-  std::condition_variable done_;  // for the writer
+  mutable runtime::Mutex mutex_;
+  runtime::Condition work_;  // for the helper
+  runtime::Condition done_;  // for the writer
   std::shared_ptr<File> current_;
   std::uint64_t written_end_ = 0;  // by the writer, in current_
   std::uint64_t zeroed_end_ = 0;   // by either, in current_
@@ -76,7 +74,7 @@ class Prewriter {
   bool stop_ = false;
   std::optional<Error> failure_;
   std::atomic<bool> read_only_{false};
-  std::thread thread_;
+  runtime::Thread thread_;
 };
 
 }  // namespace liongate::event_log

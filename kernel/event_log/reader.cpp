@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "kernel/event_log/record_cursor.h"
+#include "kernel/event_log/recovery.h"
 
 namespace liongate::event_log {
 namespace {
@@ -73,7 +74,7 @@ class SegmentReader final : public EventReader {
   Error corrupt(const std::string& what) const {
     return make_error(Reason::kLogCorrupt, "segment " + name_ + " offset " + std::to_string(cursor_->offset()) + ": " +
                                                what + "; read up to event " + std::to_string(position_))
-        .with_hint("liongatectl verify-log names every damage")
+        .with_hint(damage_remedy(storage_->location()))
         .with("segment", name_)
         .with("offset", std::to_string(cursor_->offset()))
         .with("last_good_seq", std::to_string(position_));

@@ -27,7 +27,9 @@ void RecordCursor::jump_to(std::uint64_t offset) {
 Result<bool> RecordCursor::fill(std::size_t wanted_bytes) {
   const std::span<const std::byte> kept = buffered();
   if (kept.size() >= wanted_bytes) return true;
-  const std::size_t capacity = std::max(kReadBytes, wanted_bytes);
+  const std::uint64_t left = end_ > offset_ ? end_ - offset_ : 0;
+  const auto worth_reading = static_cast<std::size_t>(std::min<std::uint64_t>(kReadBytes, left));
+  const std::size_t capacity = std::max(worth_reading, wanted_bytes);
   if (buffer_.size() < capacity) {
     std::vector<std::byte> larger(capacity);
     std::copy(kept.begin(), kept.end(), larger.begin());

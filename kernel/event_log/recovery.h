@@ -44,6 +44,9 @@ struct Survey {
 // Reads headers and seals of all segments but the last, and the whole of the last.
 Result<Survey> survey(Storage& storage, Access access);
 
+// Checks that `segment` continues a log that ends at `end`; the first segment there is begins wherever it begins.
+Result<void> check_joint(const OpenedSegment& segment, const LogEnd& end, bool first);
+
 struct Recovered {
   Recovery report;
   LogEnd end;
@@ -54,13 +57,17 @@ struct Recovered {
 // Surveys, then cuts off a torn tail and seals what the last life left open, so that every life begins a new segment.
 Result<Recovered> recover(Storage& storage);
 
-// Writes a seal at `offset` of a segment whose bytes up to there are on disk, and ends the file behind it.
+// Writes a footer (its records, or nothing) and a seal at `offset` of a segment whose bytes up to there are on disk,
+// and ends the file behind it. Where there is no space for the footer it is left out.
 struct SealPlace {
   std::uint64_t offset = 0;
   std::uint32_t key = 0;
   std::int64_t time_ns = 0;
 };
-Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal);
+Result<Hash> write_seal(File& file, const SealPlace& place, Seal seal, std::span<const std::byte> footer);
+
+// What to do about damage in the log at `location`, as a hint: the exact command. An operator names the state folder.
+std::string damage_remedy(const std::string& location);
 
 // The Error of a daemon that must not start over `damage`.
 Error corrupt_error(const Damage& damage);

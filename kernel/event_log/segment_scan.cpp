@@ -7,6 +7,8 @@
 namespace liongate::event_log {
 namespace {
 
+constexpr std::uint64_t kAskDistanceBytes = 4 * 1024 * 1024;  // some milliseconds
+
 class Scanner {
  public:
   Scanner(const OpenedSegment& segment, const ScanOptions& options)
@@ -123,6 +125,7 @@ Scanner::Walk Scanner::take_commit(const RecordView& record) {
   }
   if (walk == Walk::kDone || !commit) return Walk::kDone;
   accept_commit(record, *commit);
+  scan_.durable_offset = commit->durable_offset;
   return Walk::kGoOn;
 }
 
@@ -134,6 +137,7 @@ Scanner::Walk Scanner::take_seal(const RecordView& record) {
     (void)report(DamageKind::kSequenceGap, record.offset, "the seal does not describe its segment");
   }
   if (seal) accept_link(record, seal->last_seq, seal->hash);
+  scan_.durable_offset = record.offset;
   scan_.sealed = true;
   return Walk::kDone;
 }
@@ -183,7 +187,9 @@ Result<Scanner::Walk> Scanner::judge_unreadable(std::uint64_t offset) {
 
 // Everything behind the last whole link must be zero; what is not is the tail.
 Result<void> Scanner::measure_tail() {
-  std::vector<std::byte> chunk(256 * 1024);
+  constexpr std::uint64_t kChunkBytes = 256 * 1024;
+  const std::uint64_t behind = end_ > scan_.end_offset ? end_ - scan_.end_offset : 0;
+  std::vector<std::byte> chunk(static_cast<std::size_t>(std::min(kChunkBytes, behind)));
   scan_.tail_bytes = 0;
   for (std::uint64_t at = scan_.end_offset; at < end_;) {
     const auto wanted = std::min<std::uint64_t>(chunk.size(), end_ - at);
@@ -206,9 +212,14 @@ Result<void> Scanner::measure_tail() {
 
 Result<SegmentScan> Scanner::run() {
   start_batch();
+  std::uint64_t ask_at = kSegmentHeaderBytes;
   for (Walk walk = Walk::kGoOn; walk == Walk::kGoOn;) {
     RecordView record;
     const std::uint64_t offset = cursor_.offset();
+    if (options_.go_on && offset >= ask_at) {
+      if (!options_.go_on(offset)) return make_error(Reason::kCancelled, "the scan of the log was ended early");
+      ask_at = offset + kAskDistanceBytes;
+    }
     LG_ASSIGN(const auto step, cursor_.next(record));
     if (step == RecordCursor::Step::kRecord) {
       walk = take(record);

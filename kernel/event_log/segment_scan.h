@@ -7,6 +7,7 @@
 // Errors: only what the file's reads return; damage is in the result.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "kernel/event_log/batch_witness.h"
@@ -22,7 +23,8 @@ struct ScanOptions {
   Hashes hashes = Hashes::kTrust;
   OnDamage on_damage = OnDamage::kStop;
   Place place = Place::kLast;
-  std::uint64_t end = 0;  // look no further than this; 0: the whole file
+  std::uint64_t end = 0;                                 // look no further than this; 0: the whole file
+  std::function<bool(std::uint64_t offset)> go_on = {};  // asked now and then; false ends the scan with kCancelled
   BatchWitness* witness = nullptr;
 };
 
@@ -31,7 +33,9 @@ struct SegmentScan {
   EventSeq last_seq = 0;     // of the last whole batch; one less than the segment's first where there is none
   std::int64_t last_time_ns = 0;
   std::uint64_t end_offset = kSegmentHeaderBytes;  // of the last whole link
-  Hash hash{};                                     // of the last whole link
+  // Everything before it was on disk when the last whole link was written.
+  std::uint64_t durable_offset = kSegmentHeaderBytes;
+  Hash hash{};  // of the last whole link
   bool sealed = false;
   std::vector<Damage> damages;    // corruption only
   std::uint64_t tail_offset = 0;  // the first byte behind end_offset that is not zero, where tail_bytes > 0

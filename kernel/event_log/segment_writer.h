@@ -23,8 +23,9 @@ class SegmentWriter {
   Result<void> write(Batch& batch);
   // Makes everything written durable.
   Result<void> sync();
-  // Ends the segment in order and moves `end` behind it. Everything must be synced.
-  Result<void> seal(SealReason reason, LogEnd& end);
+  // Ends the segment in order, with the records of its footer or nothing, and moves `end` behind it. Everything must be
+  // synced.
+  Result<void> seal(SealReason reason, LogEnd& end, std::span<const std::byte> footer);
 
   EventSeq first_seq() const { return first_seq_; }
   EventSeq last_seq() const { return last_seq_; }  // committed

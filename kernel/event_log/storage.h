@@ -53,6 +53,11 @@ class Storage {
 // A full disk or an exhausted quota: the log waits for space instead of giving up.
 bool is_out_of_space(const Error& error);
 
+// Syncs `file`. A failure is never want of space, whatever its errno says (file systems that allocate late tell ENOSPC
+// and EDQUOT here): pages are lost, and waiting for space would end in a second sync that reports success over the
+// hole.
+Result<void> sync_or_fail(File& file);
+
 // The folder `folder` on disk, which must exist.
 Result<std::shared_ptr<Storage>> open_disk_storage(const std::string& folder);
 

@@ -1,5 +1,6 @@
 #include "kernel/event_log/verify.h"
 
+#include <algorithm>
 #include <cerrno>
 
 #include "kernel/event_log/checkpoint_audit.h"
@@ -14,8 +15,8 @@ constexpr int kRereadsMax = 5;
 
 class Verifier {
  public:
-  Verifier(Storage& storage, LogState state, CheckpointAudit audit)
-      : storage_(storage), state_(state), audit_(std::move(audit)) {}
+  Verifier(Storage& storage, LogState state, CheckpointAudit audit, const VerifyProgress& progress)
+      : storage_(storage), state_(state), audit_(std::move(audit)), progress_(progress) {}
 
   Result<Verification> run();
 
@@ -31,6 +32,9 @@ class Verifier {
   Storage& storage_;
   const LogState state_;
   CheckpointAudit audit_;
+  const VerifyProgress& progress_;
+  std::uint64_t bytes_done_ = 0;  // of whole segments
+  std::uint64_t bytes_total_ = 0;
   Verification result_;
   bool chained_ = false;  // the segment before was read, so that the next one can be held against it
   NodeId node_{};
@@ -48,9 +52,13 @@ void Verifier::report(DamageKind kind, const std::string& segment, std::uint64_t
 }
 
 void Verifier::check_joint(const OpenedSegment& segment, const std::string& name) {
-  if (result_.segments == 1) {
+  if (result_.first_seq == 0) {  // the first that could be read
     result_.first_seq = segment.header.first_seq;
     result_.last_seq = segment.header.first_seq - 1;
+    return;
+  }
+  if (!chained_) {  // nobody knows where the segment before ended: that it cannot be read is said already
+    result_.last_seq = std::max(result_.last_seq, segment.header.first_seq - 1);
     return;
   }
   if (segment.header.node != node_) report(DamageKind::kBadHeader, name, 0, "it belongs to another node");
@@ -81,7 +89,10 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   auto segment = open_segment(storage_, name, Access::kRead);
   if (!segment) {
     Error& error = segment.error();
-    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) return {};  // retention took it meanwhile
+    if (error.sys_errno == ENOENT && state_ == LogState::kWritten) {  // retention took it and what was before it
+      chained_ = false;
+      return {};
+    }
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
     ++result_.segments;
     chained_ = false;
@@ -94,6 +105,7 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   audit_.begin_segment(segment->header,
                        result_.segments == 1 ? CheckpointAudit::Place::kOldest : CheckpointAudit::Place::kLater);
   LG_ASSIGN(const SegmentScan scan, this->scan(*segment, place));
+  bytes_done_ += segment->size_bytes;
   const std::vector<Damage> audited = audit_.take_damages();
   result_.damages.insert(result_.damages.end(), scan.damages.begin(), scan.damages.end());
   result_.damages.insert(result_.damages.end(), audited.begin(), audited.end());
@@ -101,17 +113,20 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   result_.last_seq = scan.last_seq;
   node_ = segment->header.node;
   hash_ = scan.hash;
-  chained_ = true;
-  check_tail(scan, name);
+  // An inner segment that cannot be read to its seal was reported where that begins; what its seal said nobody knows.
+  chained_ = scan.sealed || place == Place::kLast;
+  if (chained_) check_tail(scan, name);
   return {};
 }
 
 Result<SegmentScan> Verifier::scan(OpenedSegment& segment, Place place) {
   const CheckpointAudit before = audit_;
-  const ScanOptions options{.hashes = ScanOptions::Hashes::kVerify,
-                            .on_damage = ScanOptions::OnDamage::kContinue,
-                            .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
-                            .witness = &audit_};
+  const ScanOptions options{
+      .hashes = ScanOptions::Hashes::kVerify,
+      .on_damage = ScanOptions::OnDamage::kContinue,
+      .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
+      .go_on = [this](std::uint64_t offset) { return !progress_ || progress_(bytes_done_ + offset, bytes_total_); },
+      .witness = &audit_};
   LG_ASSIGN(SegmentScan scan, scan_segment(segment, options));
   // A batch that was being written while it was read, and the commits that followed it meanwhile, look like damage.
   // What is damaged stays so; what was written is whole when it is read again.
@@ -127,6 +142,11 @@ Result<Verification> Verifier::run() {
   LG_ASSIGN(FolderListing listing, list_folder(storage_));
   result_.foreign_files = std::move(listing.foreign);
   result_.in_use = state_ == LogState::kWritten;
+  for (const std::string& name : listing.segments) {
+    const auto file = storage_.open(name, Access::kRead);  // what cannot be opened is found below
+    const auto size = file ? (*file)->size_bytes() : Result<std::uint64_t>(std::uint64_t{0});
+    bytes_total_ += size ? *size : 0;
+  }
   for (std::size_t i = 0; i < listing.segments.size(); ++i) {
     LG_TRY(check(listing.segments[i], i + 1 == listing.segments.size() ? Place::kLast : Place::kInner));
   }
@@ -173,15 +193,17 @@ std::string_view name_of(DamageKind kind) {
   return "unknown";
 }
 
-Result<Verification> verify_storage(Storage& storage, LogState state, const Evidence& evidence) {
+Result<Verification> verify_storage(Storage& storage, LogState state, const Evidence& evidence,
+                                    const VerifyProgress& progress) {
   LG_ASSIGN(const std::optional<NodeId> node, node_of(storage));
   LG_ASSIGN(CheckpointAudit audit, CheckpointAudit::make(evidence, node));
-  return Verifier(storage, state, std::move(audit)).run();
+  return Verifier(storage, state, std::move(audit), progress).run();
 }
 
-Result<Verification> verify(const std::string& folder, const Evidence& evidence) {
+Result<Verification> verify(const std::string& folder, const Evidence& evidence, const VerifyProgress& progress) {
   LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
-  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, evidence);
+  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, evidence,
+                        progress);
 }
 
 }  // namespace liongate::event_log

@@ -1,8 +1,10 @@
 #include "kernel/orchestrator/dispatcher.h"
 
 #include <algorithm>
+#include <boost/asio/post.hpp>
 
 #include "kernel/base/digest.h"
+#include "kernel/base/failpoint.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -14,7 +16,7 @@ using event_log::SyncClass;
 namespace {
 
 constexpr std::size_t kEventMetadataBytesMax = 64 * 1024;
-constexpr auto kRefusalRecordInterval = std::chrono::seconds(1);
+constexpr auto kRefusalWindow = std::chrono::seconds(1);
 
 std::size_t size_of(const v1::Payload& payload) {
   return payload.text().size() + payload.data().size();
@@ -148,6 +150,7 @@ CallKey Dispatcher::accept(CallRequest request, PluginActor* actor, std::unique_
     call.handler->on_done(invoked.error());
     return 0;
   }
+  failpoint::reach(failpoint::Point::kCallInvoked);
   const CallKey key = call.key;
   calls_[key] = std::move(owned);
   deadlines_.emplace(call.deadline, key);
@@ -188,16 +191,28 @@ Result<EventSeq> Dispatcher::record_invoked(const Call& call, const registry::Pl
 
 void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
   if (error.reason == Reason::kShuttingDown) return;  // nothing comes after DaemonStopped; the caller is told
-  // A flood of refused calls must not fill the log: full queues are noted once a second.
-  if (error.reason == Reason::kQueueFull) {
-    const MonotonicTime now = context_.clock.now();
-    if (now - refusals_recorded_ < kRefusalRecordInterval) return;
-    refusals_recorded_ = now;
+  // A flood of refused calls must not fill the log: of full queues one is noted in a second, of the rest a hundred.
+  const MonotonicTime now = context_.clock.now();
+  if (now - refusals_since_ >= kRefusalWindow) {
+    refusals_since_ = now;
+    refusals_recorded_ = 0;
   }
+  const int recorded_max = error.reason == Reason::kQueueFull ? 1 : limits::kRefusalsRecordedPerSecondMax;
+  if (refusals_recorded_ >= recorded_max) {
+    ++refusals_skipped_;
+    return;
+  }
+  ++refusals_recorded_;
   v1::Event event = plugin_event("PluginError", actor.record(), request.actor);
-  event.set_correlation_id(to_utf8(request.correlation_id.substr(0, limits::kCorrelationIdBytesMax)));
+  event.set_correlation_id(request.correlation_id.empty()
+                               ? new_uuid()
+                               : to_utf8(request.correlation_id.substr(0, limits::kCorrelationIdBytesMax)));
   event.mutable_plugin_error()->set_reason(std::string(error.reason_name()));
   event.mutable_plugin_error()->set_message(error.message);
+  if (refusals_skipped_ > 0) {
+    (*event.mutable_plugin_error()->mutable_metadata())["refusals_not_recorded"] =
+        std::to_string(std::exchange(refusals_skipped_, 0));
+  }
   // The caller is told in any case; a log that takes no new work says so by the error itself.
   static_cast<void>(context_.journal.record(event, SyncClass::kEventually, RecordUse::kNewWork).has_value());
 }
@@ -284,6 +299,7 @@ void Dispatcher::complete(Call& call, Result<EventSeq> recorded, Result<CallRepl
     deliver(key);
     return;
   }
+  failpoint::reach(failpoint::Point::kCallEnded);
   call.outcome = std::move(outcome);
   if (call.durability == Durability::kBatch || call.durability == Durability::kAsync) {
     deliver(key);
@@ -298,7 +314,12 @@ void Dispatcher::deliver(CallKey key) {
   const std::unique_ptr<Call> call = std::move(found->second);
   calls_.erase(found);
   call->handler->on_done(std::move(*call->outcome));
-  if (calls_.empty() && on_idle_) on_idle_();
+  failpoint::reach(failpoint::Point::kCallReplied);
+  if (!calls_.empty() || !on_idle_) return;
+  // Not from here: what follows ends plugins, and one of them may be on the stack below.
+  boost::asio::post(context_.io, [on_idle = on_idle_, alive = std::weak_ptr(alive_)] {
+    if (!alive.expired()) on_idle();
+  });
 }
 
 void Dispatcher::cancel(CallKey key) {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernel/base/failpoint.h"
+
 namespace liongate::orchestrator {
 
 Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use) {
@@ -17,6 +19,7 @@ Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, ev
 
 Result<EventSeq> Journal::record_state(v1::Event& event) {
   LG_ASSIGN(const EventSeq seq, record(event, event_log::SyncClass::kNow, event_log::RecordUse::kTerminal));
+  failpoint::reach(failpoint::Point::kStateRecorded);
   if (on_state_change_) on_state_change_(event);
   return seq;
 }
@@ -39,6 +42,14 @@ void Journal::on_durable(EventSeq seq) {
     waiters_.pop_front();
     then();
   }
+}
+
+void fill_denial(v1::Event& event, const policy::Refusal& refusal, const std::string& action) {
+  event.set_type("PermissionDenied");
+  event.mutable_permission_denied()->set_permission(refusal.permission);
+  event.mutable_permission_denied()->set_rule(refusal.rule);
+  event.mutable_permission_denied()->set_message(refusal.error.message);
+  event.mutable_permission_denied()->set_action(action);
 }
 
 v1::Event plugin_event(const char* type, const registry::PluginRecord& record, const std::string& actor) {

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernel/event_log/event_log.h"
+#include "kernel/policy/policy.h"
 #include "kernel/registry/registry.h"
 
 namespace liongate::orchestrator {
@@ -53,6 +54,9 @@ class Journal {
   std::function<void(const v1::Event&)> on_state_change_;
   std::deque<Waiter> waiters_;  // ascending by seq: numbers are given in the order of the calls
 };
+
+// Makes `event`, which names a plugin or none, the PermissionDenied of a manifest's permission.
+void fill_denial(v1::Event& event, const policy::Refusal& refusal, const std::string& action);
 
 // An event of type `type` that concerns the plugin of `record`.
 v1::Event plugin_event(const char* type, const registry::PluginRecord& record, const std::string& actor);

@@ -28,7 +28,8 @@ void Loader::load(LoadRequest request, Done done) {
   load->done = std::move(done);
   loads_.insert(load);
   if (context_.journal.read_only()) {
-    fail(load, make_error(Reason::kLogReadOnly, "the event log takes no new work: the disk is full"));
+    fail(load, make_error(Reason::kLogReadOnly, "the event log takes no new work: the disk is full")
+                   .with_hint("free space on the file system of the event log; it goes on by itself"));
     return;
   }
   context_.inspector.inspect(load->request.source, [this, load](Result<v1::PluginLoaded> inspected) {
@@ -85,12 +86,9 @@ Result<void> Loader::check_policy(const Load& load) {
   auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder());
   if (!refusal) return {};
   v1::Event event;
-  event.set_type("PermissionDenied");
+  fill_denial(event, *refusal, "load");
   event.set_plugin_name(load.loaded.manifest().name());
   event.set_actor(load.request.actor);
-  event.mutable_permission_denied()->set_permission(refusal->permission);
-  event.mutable_permission_denied()->set_rule(refusal->rule);
-  event.mutable_permission_denied()->set_message(refusal->error.message);
   LG_TRY(context_.journal.record_state(event));
   return std::move(refusal->error).in("plugin " + load.loaded.manifest().name());
 }

@@ -234,6 +234,10 @@ void Orchestrator::check_health(const std::string& plugin, std::function<void(Re
       done(not_found(id));
       return;
     }
+    if (!pong && pong.error().reason == Reason::kQueueFull) {  // the question was refused: that says nothing of it
+      done(std::move(pong).error());
+      return;
+    }
     PluginHealth health;
     health.plugin = view(*present);
     health.healthy = pong.has_value() && pong->healthy() && present->record().state == State::kRunning;
@@ -277,6 +281,22 @@ CallKey Orchestrator::invoke(CallRequest request, std::unique_ptr<CallHandler> h
 }
 
 // --- the daemon ---
+
+void Orchestrator::record_denial(const std::string& actor, const std::string& action, const Error& why,
+                                 std::function<void()> then) {
+  v1::Event event;
+  event.set_type("PermissionDenied");
+  event.set_actor(actor);
+  event.mutable_permission_denied()->set_rule("peer credentials");
+  event.mutable_permission_denied()->set_message(why.message);
+  event.mutable_permission_denied()->set_action(action);
+  const Result<EventSeq> recorded = journal_.record_state(event);
+  if (recorded) {
+    journal_.when_durable(*recorded, std::move(then));
+  } else {
+    then();
+  }
+}
 
 Counts Orchestrator::counts() const {
   Counts counts;

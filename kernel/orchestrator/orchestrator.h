@@ -97,6 +97,9 @@ class Orchestrator final : private PluginHost {
   void cancel(CallKey key) { dispatcher_.cancel(key); }
 
   // --- the daemon ---
+  // A caller was refused before it came this far: records who it was and what it tried, and calls `then` when that is
+  // on disk; at once where the log takes nothing more, for the refusal stands whatever becomes of its record.
+  void record_denial(const std::string& actor, const std::string& action, const Error& why, std::function<void()> then);
   Counts counts() const;
   void set_settings(Settings settings) { context_.settings = std::move(settings); }
   void on_durable(EventSeq seq) { journal_.on_durable(seq); }

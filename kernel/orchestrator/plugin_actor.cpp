@@ -1,6 +1,5 @@
 #include "kernel/orchestrator/plugin_actor.h"
 
-#include <algorithm>
 #include <boost/asio/post.hpp>
 
 namespace liongate::orchestrator {
@@ -144,6 +143,12 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
   ending_ = false;
   if (const auto refusal =
           policy::refuse(context_.settings.policy, record_.loaded.manifest(), record_.loaded.folder())) {
+    v1::Event denial = plugin_event("PermissionDenied", record_, actor);
+    fill_denial(denial, *refusal, "start");
+    if (const auto recorded = context_.journal.record_state(denial); !recorded) {
+      done(recorded.error());
+      return;
+    }
     fail_plugin(actor, refusal->error, std::move(done));
     return;
   }
@@ -153,6 +158,9 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
         if (!*alive) return;
         if (shutting_down_) {
           done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+        } else if (!digest && kind == StartKind::kBySupervisor && is_passing(digest.error())) {
+          try_start_later(digest.error());
+          done(digest.error());
         } else if (!digest) {
           fail_plugin(actor, digest.error(), done);
         } else if (*digest != record_.loaded.digest_sha256()) {
@@ -230,7 +238,7 @@ void PluginActor::on_start_failed(StartKind kind, const std::string& actor, Erro
     fail_plugin(actor, error, std::move(done));
     return;
   }
-  schedule_restart(std::nullopt);
+  schedule_restart(std::nullopt, error.reason == Reason::kSandboxUnavailable ? error.reason : Reason::kPluginCrashed);
   done(std::move(error));
 }
 
@@ -276,79 +284,6 @@ void PluginActor::resume_desired_state() {
   if (!record_.desired_running || (record_.state != State::kCreated && record_.state != State::kStopped)) return;
   submit([this](const Done& finish) { begin_start(StartKind::kBySupervisor, "system", finish); },
          [](const Result<void>&) {});
-}
-
-// --- end of a process ---
-
-void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
-  Error error = cause ? *cause
-                      : make_error(Reason::kPluginCrashed,
-                                   "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
-  calls_.lose(instance, error);
-  const auto old =
-      std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
-  if (old != draining_.end()) {
-    const std::shared_ptr<PluginInstance> keep = std::move(*old);
-    draining_.erase(old);
-    check_quiet();
-    return;
-  }
-  if (instance_.get() != &instance) return;
-  const std::shared_ptr<PluginInstance> keep = std::move(instance_);
-  last_exit_ = exit;
-  answer_pings(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " ended"));
-  if (on_quiet_.empty()) {
-    on_crashed(instance, exit, cause);
-  } else {
-    check_quiet();
-  }
-}
-
-void PluginActor::on_crashed(const PluginInstance& instance, const PluginExit& exit,
-                             const std::optional<Error>& cause) {
-  v1::Event event = plugin_event("InstanceCrashed", record_, "system");
-  event.set_instance_id(instance.id().str());
-  *event.mutable_instance_crashed()->mutable_exit() = supervision::to_message(exit);
-  event.mutable_instance_crashed()->set_message(cause ? cause->message : supervision::describe(exit));
-  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
-    log_->add("log", "error", recorded.error().message, "");
-    return;
-  }
-  schedule_restart(std::exchange(ready_time_, std::nullopt));
-}
-
-void PluginActor::schedule_restart(std::optional<MonotonicTime> started) {
-  const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
-  const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
-  if (!wait) {
-    fail_plugin(
-        "system",
-        make_error(Reason::kPluginCrashed, "it crashed more than " + std::to_string(limits::kRestartsPerMinuteMax) +
-                                               " times within a minute; last: " + record_.state_message)
-            .with_hint("`liongatectl get-plugin-logs " + record_.name() + "` shows what it said"),
-        [](const Result<void>&) {});
-    return;
-  }
-  restart_timer_.expires_after(*wait);
-  restart_timer_.async_wait([this, alive = alive_, wait = *wait](const boost::system::error_code& error) {
-    if (error || !*alive) return;
-    submit(
-        [this, wait](const Done& finish) {
-          if (record_.state != State::kCrashed) {  // a command was faster
-            finish({});
-            return;
-          }
-          v1::Event event = plugin_event("InstanceRestarted", record_, "system");
-          event.mutable_instance_restarted()->set_attempt(record_.restart_count + 1);
-          event.mutable_instance_restarted()->set_backoff_ms(static_cast<std::uint64_t>(wait.count()));
-          if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
-            finish(recorded.error());
-            return;
-          }
-          begin_start(StartKind::kBySupervisor, "system", finish);
-        },
-        [](const Result<void>&) {});
-  });
 }
 
 // --- stop, restart, unload ---
@@ -491,76 +426,6 @@ void PluginActor::shut_down(std::function<void()> done) {
   if (const Done waiting = std::exchange(current_done_, nullptr)) waiting(error);
   for (Command& command : std::exchange(commands_, {})) command.done(error);
   end_processes(std::move(done));
-}
-
-// --- reload ---
-
-void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
-  submit([this, loaded = std::move(loaded), actor](const Done& finish) { begin_reload(loaded, actor, finish); },
-         std::move(done));
-}
-
-void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
-  const bool idle = record_.state == State::kStopped || (record_.state == State::kCreated && !record_.desired_running);
-  const bool command = loaded.manifest().runtime() == "command";
-  loaded.set_start(!idle);
-  if (idle || command) {
-    ReadyInstance none;
-    none.started.set_concurrency(limits::kCommandConcurrencyMax);
-    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
-    return;
-  }
-  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
-  starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
-  starting_->begin(instance_options(*pending),
-                   [this, alive = alive_, pending, actor, done = std::move(done)](Result<ReadyInstance> ready) {
-                     if (!*alive) return;
-                     starting_.reset();
-                     if (!ready) {  // the old code goes on
-                       done(std::move(ready).error());
-                       return;
-                     }
-                     swap_in(std::move(*ready), std::move(*pending), actor, done);
-                   });
-}
-
-void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done) {
-  const bool idle = !loaded.start();
-  v1::Event event = plugin_event("PluginReloaded", record_, actor);
-  if (ready.instance) event.set_instance_id(ready.instance->id().str());
-  event.mutable_plugin_reloaded()->set_running(!idle);
-  *event.mutable_plugin_reloaded()->mutable_loaded() = std::move(loaded);
-  const Result<EventSeq> recorded = context_.journal.record_state(event);
-  if (!recorded) {
-    if (ready.instance) ready.instance->abandon();
-    done(recorded.error());
-    return;
-  }
-  ending_ = false;
-  restart_timer_.cancel();
-  restart_policy_.reset();
-  if (idle) {
-    done_when_durable(*recorded, std::move(done));
-    return;
-  }
-  std::shared_ptr<PluginInstance> old = std::move(instance_);
-  EventSeq seq = *recorded;
-  if (ready.instance) {
-    seq = record_started(ready, actor);
-    take_instance(std::move(ready));
-  } else {
-    v1::Event started = plugin_event("PluginStarted", record_, actor);
-    *started.mutable_plugin_started() = ready.started;
-    if (const Result<EventSeq> second = context_.journal.record_state(started)) seq = *second;
-    calls_.serve_commands();
-  }
-  if (old) drain(std::move(old));
-  done_when_durable(seq, std::move(done));
-}
-
-void PluginActor::drain(std::shared_ptr<PluginInstance> old) {
-  draining_.push_back(old);
-  if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
 }
 
 }  // namespace liongate::orchestrator

@@ -1,4 +1,5 @@
 // How a plugin is: one Ping answers all who ask meanwhile. Declared in plugin_actor.h.
+#include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
 namespace liongate::orchestrator {
@@ -12,6 +13,12 @@ void PluginActor::check_health(HealthDone done) {
     pong.set_healthy(record_.state == State::kRunning);
     pong.set_detail(record_.state_message);
     done(std::move(pong));
+    return;
+  }
+  if (pings_.size() >= limits::kPingsMax) {
+    done(make_error(Reason::kQueueFull, std::to_string(limits::kPingsMax) +
+                                            " callers wait already to hear how plugin " + record_.name() + " is")
+             .with_hint("ask again in " + std::to_string(kHealthTimeoutMs) + " ms"));
     return;
   }
   pings_.push_back(std::move(done));
@@ -33,7 +40,10 @@ void PluginActor::check_health(HealthDone done) {
 }
 
 void PluginActor::on_instance_pong(PluginInstance&, const v1::Pong& pong) {
-  if (pong.nonce() == ping_nonce_) answer_pings(pong);
+  if (pong.nonce() != ping_nonce_) return;
+  v1::Pong answer = pong;
+  answer.set_detail(to_utf8(pong.detail().substr(0, limits::kPongDetailBytesMax)));
+  answer_pings(std::move(answer));
 }
 
 void PluginActor::answer_pings(Result<v1::Pong> pong) {

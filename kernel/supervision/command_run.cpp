@@ -5,7 +5,7 @@
 #include <cerrno>
 
 #include "kernel/base/limits.h"
-#include "kernel/base/sys.h"
+#include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
 
@@ -32,11 +32,9 @@ Result<std::vector<UniqueFd>> CommandRun::open_pipes(const std::string& executio
   LG_ASSIGN(auto in, sys::pipe());
   LG_ASSIGN(auto out, sys::pipe());
   LG_ASSIGN(auto err, sys::pipe());
-  LG_TRY(sys::set_nonblocking(in.second.get()));
-  LG_TRY(sys::set_nonblocking(out.first.get()));
-  stdin_.assign(in.second.release());
-  stdout_.assign(out.first.release());
-  stderr_ = std::make_shared<OutputCapture>(context_, std::move(err.first), "stderr", log_, execution_id);
+  LG_TRY(watch_pipe_end(stdin_, std::move(in.second)));
+  LG_TRY(watch_pipe_end(stdout_, std::move(out.first)));
+  LG_ASSIGN(stderr_, OutputCapture::open(context_, std::move(err.first), "stderr", log_, execution_id));
   std::vector<UniqueFd> theirs;
   theirs.push_back(std::move(in.first));
   theirs.push_back(std::move(out.second));

@@ -4,16 +4,24 @@
 
 #include <cerrno>
 
+#include "kernel/supervision/pipe_end.h"
+
 namespace liongate::supervision {
 
-OutputCapture::OutputCapture(boost::asio::io_context& context, UniqueFd read_end, std::string source,
-                             std::shared_ptr<PluginLog> log, std::string execution_id)
-    : descriptor_(context, read_end.release()),
+OutputCapture::OutputCapture(boost::asio::io_context& context, std::string source, std::shared_ptr<PluginLog> log,
+                             std::string execution_id)
+    : descriptor_(context),
       timer_(context),
       source_(std::move(source)),
       log_(std::move(log)),
-      execution_id_(std::move(execution_id)) {
-  descriptor_.non_blocking(true);
+      execution_id_(std::move(execution_id)) {}
+
+Result<std::shared_ptr<OutputCapture>> OutputCapture::open(boost::asio::io_context& context, UniqueFd read_end,
+                                                           std::string source, std::shared_ptr<PluginLog> log,
+                                                           std::string execution_id) {
+  auto capture = std::make_shared<OutputCapture>(context, std::move(source), std::move(log), std::move(execution_id));
+  LG_TRY(watch_pipe_end(capture->descriptor_, std::move(read_end)));
+  return capture;
 }
 
 void OutputCapture::wait() {

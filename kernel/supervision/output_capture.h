@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
 #include "kernel/supervision/plugin_log.h"
 
@@ -17,7 +18,10 @@ namespace liongate::supervision {
 class OutputCapture : public std::enable_shared_from_this<OutputCapture> {
  public:
   // `source` is "stdout" or "stderr"; `log` is shared because lines may still come while the plugin is being forgotten.
-  OutputCapture(boost::asio::io_context& context, UniqueFd read_end, std::string source, std::shared_ptr<PluginLog> log,
+  static Result<std::shared_ptr<OutputCapture>> open(boost::asio::io_context& context, UniqueFd read_end,
+                                                     std::string source, std::shared_ptr<PluginLog> log,
+                                                     std::string execution_id);
+  OutputCapture(boost::asio::io_context& context, std::string source, std::shared_ptr<PluginLog> log,
                 std::string execution_id);
 
   void start() { wait(); }

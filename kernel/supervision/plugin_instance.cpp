@@ -6,7 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 
-#include "kernel/base/sys.h"
+#include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
 
@@ -22,6 +22,8 @@ constexpr int kReadsPerTurn = 1;
 constexpr int kReadsAtEnd = 64;
 constexpr std::size_t kCompactBytes = 1024 * 1024;
 constexpr std::size_t kMethodBytesShown = 128;
+constexpr std::chrono::milliseconds kChatterWindow{100};
+constexpr std::size_t kChatterFrameBytes = 256;  // what any frame costs besides its bytes
 
 }  // namespace
 
@@ -35,7 +37,8 @@ PluginInstance::PluginInstance(asio::io_context& context, Launcher& launcher, co
       to_plugin_(context),
       from_plugin_(context),
       timer_(context),
-      midway_timer_(context) {}
+      midway_timer_(context),
+      pace_timer_(context) {}
 
 PluginInstance::~PluginInstance() {
   if (launched_) {
@@ -50,12 +53,10 @@ Result<std::vector<UniqueFd>> PluginInstance::open_pipes() {
   LG_ASSIGN(auto err, sys::pipe());
   LG_ASSIGN(auto in_frames, sys::pipe());
   LG_ASSIGN(auto out_frames, sys::pipe());
-  stdout_ = std::make_shared<OutputCapture>(context_, std::move(out.first), "stdout", log_, "");
-  stderr_ = std::make_shared<OutputCapture>(context_, std::move(err.first), "stderr", log_, "");
-  LG_TRY(sys::set_nonblocking(in_frames.second.get()));
-  LG_TRY(sys::set_nonblocking(out_frames.first.get()));
-  to_plugin_.assign(in_frames.second.release());
-  from_plugin_.assign(out_frames.first.release());
+  LG_ASSIGN(stdout_, OutputCapture::open(context_, std::move(out.first), "stdout", log_, ""));
+  LG_ASSIGN(stderr_, OutputCapture::open(context_, std::move(err.first), "stderr", log_, ""));
+  LG_TRY(watch_pipe_end(to_plugin_, std::move(in_frames.second)));
+  LG_TRY(watch_pipe_end(from_plugin_, std::move(out_frames.first)));
   std::vector<UniqueFd> theirs;
   theirs.push_back(std::move(null));
   theirs.push_back(std::move(out.second));
@@ -222,7 +223,28 @@ void PluginInstance::on_readable(int reads) {
     if (static_cast<std::size_t>(got) < room.size()) break;
   }
   watch_midway();
-  read();
+  if (chatter_bytes_ < limits::kChatterBytesPerWindowMax || !pause_reading()) read();
+}
+
+// A plugin that floods us with frames which end no call is slowed down by its full pipe, as by a full stdout.
+bool PluginInstance::pause_reading() {
+  const MonotonicTime window_end = chatter_window_start_ + kChatterWindow;
+  chatter_bytes_ = 0;
+  if (clock_.now() >= window_end) return false;
+  pace_timer_.expires_at(window_end);
+  pace_timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
+    if (!error && self->state_ != State::kEnded) self->read();
+  });
+  return true;
+}
+
+void PluginInstance::count_chatter(const v1::Frame& frame) {
+  const MonotonicTime now = clock_.now();
+  if (now - chatter_window_start_ > kChatterWindow) {
+    chatter_window_start_ = now;
+    chatter_bytes_ = 0;
+  }
+  chatter_bytes_ += kChatterFrameBytes + frame.log().message().size();
 }
 
 void PluginInstance::watch_midway() {
@@ -263,6 +285,7 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
   if (state_ == State::kLaunching && frame.kind_case() != K::kReady && frame.kind_case() != K::kLog) {
     return make_error(Reason::kPluginProtocolError, "the first frame must be Ready");
   }
+  if (frame.kind_case() != K::kResult && frame.kind_case() != K::kOutput) count_chatter(frame);
   switch (frame.kind_case()) {
     case K::kReady:
       return take_ready(frame.ready());
@@ -372,6 +395,7 @@ void PluginInstance::on_launch_ended(PluginExit exit) {
 void PluginInstance::close_pipes() {
   timer_.cancel();
   midway_timer_.cancel();
+  pace_timer_.cancel();
   boost::system::error_code ignored;
   to_plugin_.close(ignored);
   from_plugin_.close(ignored);

@@ -95,6 +95,8 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   Result<void> take_ready(const v1::Ready& ready);
   void flush_soon();
   void flush();
+  bool pause_reading();
+  void count_chatter(const v1::Frame& frame);
   void watch_midway();
   void arm(int timeout_ms, void (PluginInstance::*on_expiry)());
   void on_ready_timeout();
@@ -125,6 +127,9 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   std::shared_ptr<OutputCapture> stderr_;
   boost::asio::steady_timer timer_;         // the one thing waited for: Ready, the stop's grace, the exit after EOF
   boost::asio::steady_timer midway_timer_;  // a frame that was begun
+  boost::asio::steady_timer pace_timer_;    // the end of a window whose share of chatter is used up
+  std::size_t chatter_bytes_ = 0;           // of frames that end no call, in this window
+  MonotonicTime chatter_window_start_{};
   FrameDecoder decoder_;
   std::uint64_t frames_taken_ = 0;
   v1::Frame incoming_;

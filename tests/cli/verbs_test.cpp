@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "cli/cloud_event.h"
 #include "fake_daemon.h"
 #include "kernel/base/limits.h"
 
@@ -190,8 +191,26 @@ TEST_CASE("list-plugins is an aligned table without colour, or JSON with proto f
 
 TEST_CASE("replay-log sends its filter") {
   FakeDaemon daemon;
-  const Run run = ctl(daemon, {"replay-log", "--after-seq", "7", "--plugin", "hello", "--type", "A", "--type", "B,C",
-                               "--correlation-id", "c", "--since", "2026-01-31T12:00:00Z", "--limit", "9"});
+  const Run run = ctl(daemon, {"replay-log",
+                               "--after-seq",
+                               "7",
+                               "--plugin",
+                               "hello",
+                               "--type",
+                               "A",
+                               "--type",
+                               "B,C",
+                               "--correlation-id",
+                               "c",
+                               "--since",
+                               "2026-01-31T12:00:00Z",
+                               "--limit",
+                               "9",
+                               "--actor",
+                               "uid:7",
+                               "--text",
+                               "needle",
+                               "--explain"});
   CHECK(run.exit_code == 0);
   const v1::EventFilter& filter = daemon.replay_request.filter();
   CHECK(filter.after_seq() == 7);
@@ -199,7 +218,49 @@ TEST_CASE("replay-log sends its filter") {
   CHECK(filter.types_size() == 3);
   CHECK(filter.correlation_id() == "c");
   CHECK(filter.since().seconds() == 1'769'860'800);
+  CHECK(filter.actor() == "uid:7");
+  CHECK(filter.text() == "needle");
   CHECK(daemon.replay_request.limit() == 9);
+  CHECK(daemon.replay_request.explain());
+}
+
+TEST_CASE("replay-log tells of a gap on stderr, and in the stream where programs read it") {
+  FakeDaemon daemon;
+  daemon.replay.resize(1);
+  daemon.replay[0].mutable_gap()->set_first_missing_seq(8);
+  daemon.replay[0].mutable_gap()->set_last_missing_seq(10);
+  daemon.replay[0].mutable_gap()->set_count(3);
+  *daemon.replay[0].add_events() = event(11, "PluginInvoked");
+  const std::string told = "liongatectl: replay-log: events 8 to 10 are no longer kept (3 events)\n";
+  const Run table = ctl(daemon, {"replay-log", "--after-seq", "7"});
+  CHECK(table.err == told);
+  CHECK(lines_in(table.out) == 2);
+  const Run json = ctl(daemon, {"replay-log", "-o", "jsonl"});
+  CHECK(json.err == told);
+  CHECK_THAT(json.out, Catch::Matchers::StartsWith(
+                           "{\"gap\":{\"first_missing_seq\":\"8\",\"last_missing_seq\":\"10\",\"count\":\"3\"}}\n"
+                           "{\"seq\":\"11\""));
+  CHECK(cli::cloud_event(daemon.replay[0].gap(), "n-1") ==
+        R"({"specversion":"1.0","id":"gap-8-10","source":"/liongate/nodes/n-1","type":"liongate.v1.EventGap",)"
+        R"("sequence":"00000000000000000010","datacontenttype":"application/json",)"
+        R"("data":{"first_missing_seq":"8","last_missing_seq":"10","count":"3"}})");
+}
+
+TEST_CASE("replay-log --audit asks for deeds and denials, and shows who and whether") {
+  FakeDaemon daemon;
+  daemon.replay.resize(1);
+  v1::Event denied = event(2, "PermissionDenied");
+  denied.set_actor("uid:7");
+  denied.mutable_permission_denied()->set_action("call ListPlugins");
+  *daemon.replay[0].add_events() = denied;
+  const Run run = ctl(daemon, {"replay-log", "--audit"});
+  CHECK(run.out.find("uid:7") != std::string::npos);
+  CHECK(run.out.find("call ListPlugins") != std::string::npos);
+  CHECK(run.out.find("denied") != std::string::npos);
+  const auto& types = daemon.replay_request.filter().types();
+  CHECK(std::find(types.begin(), types.end(), "PermissionDenied") != types.end());
+  CHECK(std::find(types.begin(), types.end(), "PluginResult") == types.end());
+  CHECK(ctl(daemon, {"replay-log", "--audit", "--type", "A"}).exit_code == 2);
 }
 
 TEST_CASE("replay-log has no limit unless given") {

@@ -70,16 +70,3 @@ TEST_CASE("small segments rotate and the chain holds over them") {
   for (const EventSeq after : {0U, 1U, 500U, 1999U, 2000U}) CHECK(read_all(**read_offline(folder.path, after)) == 2000);
   CHECK((*read_offline(folder.path, 5000))->position() == 5000);
 }
-
-TEST_CASE("the summary counts what the filter matches") {
-  const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path});
-  living.append_durable(20);
-  const auto summary = summarize(**living.log->read(0), {.after_seq = 5, .plugin = "hello"});
-  CHECK(summary->total == 15);
-  CHECK(summary->first_seq == 6);
-  CHECK(summary->counts_by_type.at("PluginInvoked") == 15);
-  CHECK(summarize(**living.log->read(0), {.correlation_id = "call-7"})->total == 1);
-  CHECK(summarize(**living.log->read(0), {.types = {"PluginResult"}})->total == 0);
-  CHECK(summarize(**living.log->read(0), {.since_ns = 0, .until_ns = 1})->total == 0);
-}

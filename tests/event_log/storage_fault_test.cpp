@@ -123,13 +123,28 @@ TEST_CASE("a failed sync is told once, nothing is acknowledged after it, and it 
   CHECK(faulty.log->durable_seq() == 1);
 }
 
-TEST_CASE("a failed write that is not for want of space is fatal") {
+TEST_CASE("a sync that fails for want of space is fatal all the same: pages are lost") {
+  const int code = GENERATE(ENOSPC, EDQUOT);
   FaultyLog faulty;
   REQUIRE(faulty.append(RecordUse::kNewWork).has_value());
   REQUIRE(faulty.durable.wait(1));
-  faulty.faults->write_errno = EIO;
+  REQUIRE(wait_until([&] { return std::filesystem::exists(faulty.folder.path + "/spare.tmp"); }));
+  faulty.faults->sync_errno = code;
+  (void)faulty.append(RecordUse::kNewWork);
+  REQUIRE(wait_until([&] { return faulty.fatals == 1; }));
+  CHECK(faulty.log->durable_seq() == 1);
+}
+
+TEST_CASE("a failed write that is not for want of space is fatal") {
+  const int code = GENERATE(EIO, EROFS);  // EROFS: the file system failed below us and was made read-only
+  FaultyLog faulty;
+  REQUIRE(faulty.append(RecordUse::kNewWork).has_value());
+  REQUIRE(faulty.durable.wait(1));
+  faulty.faults->write_errno = code;
   (void)faulty.append(RecordUse::kNewWork);
   CHECK(wait_until([&] { return faulty.fatals == 1; }));
+  CHECK(faulty.log->durable_seq() == 1);
+  CHECK(read_all(**faulty.log->read(0)) == 1);
 }
 
 TEST_CASE("on a full disk new work is refused, terminal records go on, and the log recovers by itself") {

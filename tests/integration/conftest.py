@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import command_line, paths, processes
+from harness import command_line, counted, paths, processes
 from harness.daemon import Daemon
 from harness.waiting import eventually
 from harness.workshop import Workshop
@@ -32,6 +32,11 @@ processes.become_subreaper()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rootless: runs as an unprivileged user as well (scripts/test, stage rootless)")
     config.addinivalue_line("markers", "root_only: needs root; the reason stands beside it")
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    for line in counted.lines():
+        terminalreporter.write_line(f"counts: {line}")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

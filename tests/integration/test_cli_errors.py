@@ -332,6 +332,10 @@ def test_the_socket_admits_its_owner_and_root_alone(daemon: Daemon) -> None:
     outcome = command_line.run(tool, "--socket", daemon.socket, "list-plugins", prefix=prefix)
     assert outcome.exit_code == 6
     assert outcome.error().reason == "UNAUTHENTICATED"
+    denied = daemon.events(types=["PermissionDenied"])
+    assert [(event.actor, event.permission_denied.action) for event in denied] == [("uid:65534", "call ListPlugins")]
+    audit = daemon.ctl.ok("replay-log", "--audit", "--actor", "uid:65534").text.splitlines()
+    assert "call ListPlugins" in audit[1] and "denied" in audit[1]
 
 
 def test_the_mode_of_the_socket_keeps_others_out(daemon: Daemon) -> None:

@@ -1,5 +1,5 @@
-"""Hosts of other kinds: one that refuses a namespace, one that has a user for the service. Each is this machine with one
-thing changed, inside namespaces of the test's own."""
+"""Hosts of other kinds: one that refuses a namespace, one that has a user for the service. Each is this machine with
+one thing changed, inside namespaces of the test's own."""
 
 from __future__ import annotations
 

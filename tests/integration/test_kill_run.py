@@ -1,7 +1,7 @@
 """kill -9 of the daemon or of a plugin, again and again, at random moments, under load.
 
 Whatever the moment: every acknowledged result is in the log exactly once, the log verifies, no process is left, and
-what was loaded is running again under its id. The long form: LIONGATE_KILL_RUNS=200 (make test runs 20).
+what was loaded is running again under its id. make test runs 20, the long form (make kill-run) 1,000.
 LIONGATE_KILL_SEED repeats a run's choices; the moments themselves are the machine's.
 """
 
@@ -9,57 +9,18 @@ from __future__ import annotations
 
 import os
 import random
-import threading
 import time
-from pathlib import Path
 
-from harness import command_line, paths, processes, wire
+from harness import command_line, counted, paths, processes
+from harness.call_load import CallLoad, is_clear
 from harness.daemon import Daemon, kill_process, terminals_by_execution
 from harness.waiting import eventually
 
 RUNS = int(os.environ.get("LIONGATE_KILL_RUNS") or os.environ.get("LIONGATE_KILL_ROUNDS") or "20")
 SEED = int(os.environ.get("LIONGATE_KILL_SEED") or random.SystemRandom().randrange(1 << 32))
 PLUGINS = ["echo", "hello-python", "hello-command"]
-CALLERS = 6
 NO_ORPHAN_AFTER_S = 1.0
 LOAD_S = (0.02, 0.3)
-
-
-class Load:
-    """Callers that call until they are told to stop, and write down every answer that they got."""
-
-    def __init__(self, socket: Path) -> None:
-        self.acknowledged: list[tuple[str, str]] = []  # execution id, answer
-        self.refused: list[wire.Refusal] = []
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._call, args=(socket, number)) for number in range(CALLERS)]
-        for thread in self._threads:
-            thread.start()
-
-    def _call(self, socket: Path, number: int) -> None:
-        plugin = PLUGINS[number % len(PLUGINS)]
-        with wire.Client(socket) as client:
-            while not self._stop.is_set():
-                outcome = client.plugins.later("InvokePlugin", plugin=plugin, text="x", timeout_s=10).outcome()
-                if isinstance(outcome, wire.Refusal):
-                    self.refused.append(outcome)
-                    if outcome.code == "UNAVAILABLE":
-                        return  # the daemon is gone: the next round has callers of its own
-                else:
-                    self.acknowledged.append((outcome.execution_id, outcome.text))
-
-    def stop(self) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
-
-
-def is_clear(refusal: wire.Refusal) -> bool:
-    """What a caller may be told of a kill that it did not see."""
-    if refusal.reason == "PLUGIN_ERROR":  # a command that was killed while its sandbox was being made
-        return "could not be started" in refusal.message
-    return refusal.code in ("UNAVAILABLE", "CANCELLED") or refusal.reason in (
-        "PLUGIN_CRASHED", "PLUGIN_NOT_RUNNING", "PLUGIN_PROTOCOL_ERROR")
 
 
 def test_whatever_is_killed_no_acknowledged_result_is_lost_or_doubled(daemon: Daemon) -> None:
@@ -70,7 +31,7 @@ def test_whatever_is_killed_no_acknowledged_result_is_lost_or_doubled(daemon: Da
     acknowledged: list[str] = []
     kinds = {"daemon": 0, "plugin": 0}
     for _ in range(RUNS):
-        load = Load(daemon.socket)
+        load = CallLoad(daemon.socket, PLUGINS)
         time.sleep(chance.uniform(*LOAD_S))  # the moment is what is random
         if chance.random() < 0.5:
             kinds["daemon"] += 1
@@ -103,7 +64,8 @@ def test_whatever_is_killed_no_acknowledged_result_is_lost_or_doubled(daemon: Da
         assert daemon.wait_state(name, "RUNNING").plugin_id == plugin_id
     daemon.wait_idle()
     ends = terminals_by_execution(daemon.events(types=["PluginInvoked", "PluginResult", "PluginError"]))
-    print(f"{kinds}, {len(acknowledged)} acknowledged results, {len(ends)} calls")
+    counted.note(f"{RUNS} kills -9 at random moments under load (daemon {kinds['daemon']}, plugin {kinds['plugin']}): "
+                 f"{len(acknowledged)} acknowledged results of {len(ends)} calls, none lost or doubled")
     assert len(set(acknowledged)) == len(acknowledged)
     lost = [execution for execution in acknowledged if ends.get(execution) != ["PluginResult"]]
     assert not lost, f"{len(lost)} of {len(acknowledged)}: {lost[:3]} {[ends.get(one) for one in lost[:3]]}"

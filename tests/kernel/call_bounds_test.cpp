@@ -147,6 +147,33 @@ TEST_CASE("a flood of refused calls does not flood the log") {
   CHECK(kernel.count_events("PluginError") < 10);
 }
 
+TEST_CASE("a flood of wrong calls does not flood the log, and the log says how many it left out") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  CallRequest wrong = request_to("hello");
+  wrong.timeout = -1ms;
+  constexpr int kMore = 50;
+  for (int i = 0; i < limits::kRefusalsRecordedPerSecondMax + kMore; ++i) {
+    CHECK(refusal_of(kernel, wrong) == Reason::kInvalidArgument);
+  }
+  // A second may have begun anew in between, not more.
+  CHECK(kernel.count_events("PluginError") >= limits::kRefusalsRecordedPerSecondMax);
+  kernel.run_for(1100ms);
+  refusal_of(kernel, wrong);
+  std::uint64_t left_out = 0;
+  std::uint64_t recorded = 0;
+  for (const v1::Event& event : kernel.events()) {
+    if (event.type() != "PluginError") continue;
+    ++recorded;
+    CHECK_FALSE(event.correlation_id().empty());
+    const auto& metadata = event.plugin_error().metadata();
+    const auto found = metadata.find("refusals_not_recorded");
+    if (found != metadata.end()) left_out += std::stoull(found->second);
+  }
+  CHECK(recorded + left_out == limits::kRefusalsRecordedPerSecondMax + kMore + 1);
+}
+
 TEST_CASE("all plugins together have a bound on their calls") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

@@ -154,14 +154,41 @@ TEST_CASE("files that changed are not started by a restart: FAILED with the way 
   CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
 }
 
-TEST_CASE("a launcher that is gone is tried again until the crashes are too many") {
+TEST_CASE("a host that can no longer confine is tried again, then says so: FAILED with SANDBOX_UNAVAILABLE") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);
   kernel.loaded("hello");
   kernel.launcher().launch_error = make_error(Reason::kSandboxUnavailable, "liongate-launcher is gone");
   kernel.launcher().last().exit(1);
   REQUIRE(kernel.until([&] { return kernel.state("hello") == v1::PLUGIN_STATE_FAILED; }));
-  CHECK(kernel.orchestrator().get("hello")->state_reason() == "PLUGIN_CRASHED");
+  CHECK(kernel.orchestrator().get("hello")->state_reason() == "SANDBOX_UNAVAILABLE");
+}
+
+TEST_CASE("want of descriptors at a restart is waited for: nothing is wrong with the plugin") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  kernel.inspector().digest_error = make_errno_error(Reason::kInternal, "open the plugin's folder", EMFILE);
+  kernel.launcher().last().exit(1);
+  REQUIRE(kernel.until([&] { return kernel.count_events("InstanceRestarted") == 1; }));
+  const auto call = kernel.invoke("hello");
+  kernel.run_for(50ms);
+  CHECK(kernel.count_events("PluginFailed") == 0);
+  CHECK_FALSE(call->done());
+  kernel.inspector().digest_error.reset();
+  REQUIRE(kernel.until([&] { return call->done(); }));
+  CHECK(call->succeeded());
+  CHECK(kernel.count_events("PluginFailed") == 0);
+}
+
+TEST_CASE("want of descriptors that does not end fails the plugin at last") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  kernel.inspector().digest_error = make_errno_error(Reason::kInternal, "open the plugin's folder", EMFILE);
+  kernel.launcher().last().exit(1);
+  REQUIRE(kernel.until([&] { return kernel.state("hello") == v1::PLUGIN_STATE_FAILED; }));
+  CHECK(kernel.launcher().plugins.size() == 1);
 }
 
 TEST_CASE("a crash of one plugin is nothing to another") {

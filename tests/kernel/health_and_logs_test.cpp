@@ -42,6 +42,22 @@ TEST_CASE("one Ping answers all who ask at the same time") {
   CHECK(kernel.launcher().last().count(v1::Frame::kPing) == 1);
 }
 
+TEST_CASE("who asks for the health of a plugin beyond the bound is refused") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  Script script;
+  script.answers_pings = false;
+  kernel.loaded("hello", script);
+  for (std::size_t i = 0; i < limits::kPingsMax; ++i) {
+    kernel.orchestrator().check_health("hello", [](const Result<PluginHealth>&) {});
+  }
+  std::optional<Result<PluginHealth>> refused;
+  kernel.orchestrator().check_health("hello", [&](Result<PluginHealth> result) { refused = std::move(result); });
+  REQUIRE(refused.has_value());
+  REQUIRE_FALSE(refused->has_value());
+  CHECK(refused->error().reason == Reason::kQueueFull);
+}
+
 TEST_CASE("a plugin that does not answer is unhealthy") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

@@ -167,6 +167,7 @@ TEST_CASE("a permission that the policy refuses is an event, and nothing was lau
   kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->add_permissions("env:HOME"); };
   CHECK(load_error_of(kernel, "hello").reason == Reason::kPermissionDenied);
   CHECK(kernel.last_event("PermissionDenied").permission_denied().permission() == "env:HOME");
+  CHECK(kernel.last_event("PermissionDenied").permission_denied().action() == "load");
   CHECK(kernel.count_events("PluginLoadFailed") == 1);
   CHECK(kernel.launcher().plugins.empty());
 }

@@ -135,3 +135,24 @@ TEST_CASE("a host call that this daemon does not offer is answered as UNIMPLEMEN
   CHECK(plugin.received.back().host_reply().error_reason() == "UNIMPLEMENTED");
   CHECK(kernel.state("hello") == v1::PLUGIN_STATE_RUNNING);
 }
+
+TEST_CASE("a flood of frames that end no call is slowed down, and calls still end") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  FakePlugin& plugin = kernel.launcher().last();
+  v1::Frame chatter;
+  chatter.mutable_log()->set_message(std::string(4000, 'x'));
+  std::string bytes;
+  constexpr std::size_t kWindows = 4;
+  while (bytes.size() < kWindows * limits::kChatterBytesPerWindowMax) {
+    REQUIRE(supervision::append_frame(chatter, bytes).has_value());
+  }
+  const auto begin = std::chrono::steady_clock::now();
+  plugin.send_bytes(bytes);
+  const auto call = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return call->done(); }));
+  CHECK(call->succeeded());
+  // All but the first window's share had to wait for its own.
+  CHECK(std::chrono::steady_clock::now() - begin > std::chrono::milliseconds(100 * (kWindows - 2)));
+}

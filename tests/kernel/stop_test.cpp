@@ -163,6 +163,11 @@ TEST_CASE("a policy that was tightened holds at the next start") {
   kernel.orchestrator().set_settings(strict);
   CHECK(kernel.wait(kernel.tell(&Orchestrator::restart, "hello")).error().reason == Reason::kPermissionDenied);
   CHECK(kernel.launcher().running() == 0);
+  const v1::Event denied = kernel.last_event("PermissionDenied");
+  CHECK(denied.permission_denied().permission() == "env:HOME");
+  CHECK(denied.permission_denied().action() == "start");
+  CHECK(denied.plugin_name() == "hello");
+  CHECK(denied.seq() < kernel.last_event("PluginFailed").seq());
 }
 
 TEST_CASE("an unload stops the plugin and forgets it; its name is free again") {

@@ -55,6 +55,14 @@ class DependencyLaw(unittest.TestCase):
 
 
 class SourceForm(unittest.TestCase):
+    def test_threads_of_the_log_can_be_simulated(self):
+        line = "std::mutex mutex_;"
+        for path, findings in (("kernel/event_log/catalog.h", 1), ("kernel/event_log/runtime.h", 0), ("daemon/a.h", 0)):
+            found = source_rules.check_simulated_threads([Source.of(path, line)])
+            self.assertEqual(len(found), findings, path)
+        ours = Source.of("kernel/event_log/a.h", "runtime::Mutex mutex_;")
+        self.assertEqual(source_rules.check_simulated_threads([ours]), [])
+
     def test_words(self):
         bad = Source.of("kernel/a.cpp", "// " + "TO" + "DO later")
         good = Source.of("kernel/a.cpp", 'mkdtemp("/tmp/aXXXXXX");')

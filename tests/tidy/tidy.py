@@ -42,6 +42,7 @@ def all_findings(sources, ratchet):
         *dependency_law.check_dependency_law(sources),
         *dependency_law.check_proto_imports(sources),
         *source_rules.check_words(sources),
+        *source_rules.check_simulated_threads(sources),
         *source_rules.check_file_names(sources),
         *source_rules.check_line_lengths(sources),
         *source_rules.check_file_lengths(sources),

@@ -86,8 +86,8 @@ class Daemon:
     # --- its life ---
 
     def words(self) -> list[str]:
-        return [*self.prefix, str(paths.LIONGATED), "--config", str(self.config), "--state-dir", str(self.state_dir), "--socket",
-                str(self.socket), "--environment", self.environment]
+        return [*self.prefix, str(paths.LIONGATED), "--config", str(self.config), "--state-dir", str(self.state_dir),
+                "--socket", str(self.socket), "--environment", self.environment]
 
     def start(self) -> Daemon:
         assert self.process is None, "it runs already"

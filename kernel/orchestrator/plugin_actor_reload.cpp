@@ -1,0 +1,77 @@
+// New files under the same id: the old code serves until the new one is Ready. Declared in plugin_actor.h.
+#include "kernel/orchestrator/plugin_actor.h"
+
+namespace liongate::orchestrator {
+
+using lifecycle::State;
+using supervision::PluginInstance;
+
+void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  submit([this, loaded = std::move(loaded), actor](const Done& finish) { begin_reload(loaded, actor, finish); },
+         std::move(done));
+}
+
+void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  const bool idle = record_.state == State::kStopped || (record_.state == State::kCreated && !record_.desired_running);
+  const bool command = loaded.manifest().runtime() == "command";
+  loaded.set_start(!idle);
+  if (idle || command) {
+    ReadyInstance none;
+    none.started.set_concurrency(limits::kCommandConcurrencyMax);
+    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
+    return;
+  }
+  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
+  starting_->begin(instance_options(*pending),
+                   [this, alive = alive_, pending, actor, done = std::move(done)](Result<ReadyInstance> ready) {
+                     if (!*alive) return;
+                     starting_.reset();
+                     if (!ready) {  // the old code goes on
+                       done(std::move(ready).error());
+                       return;
+                     }
+                     swap_in(std::move(*ready), std::move(*pending), actor, done);
+                   });
+}
+
+void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done) {
+  const bool idle = !loaded.start();
+  v1::Event event = plugin_event("PluginReloaded", record_, actor);
+  if (ready.instance) event.set_instance_id(ready.instance->id().str());
+  event.mutable_plugin_reloaded()->set_running(!idle);
+  *event.mutable_plugin_reloaded()->mutable_loaded() = std::move(loaded);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (!recorded) {
+    if (ready.instance) ready.instance->abandon();
+    done(recorded.error());
+    return;
+  }
+  ending_ = false;
+  restart_timer_.cancel();
+  restart_policy_.reset();
+  if (idle) {
+    done_when_durable(*recorded, std::move(done));
+    return;
+  }
+  std::shared_ptr<PluginInstance> old = std::move(instance_);
+  EventSeq seq = *recorded;
+  if (ready.instance) {
+    seq = record_started(ready, actor);
+    take_instance(std::move(ready));
+  } else {
+    v1::Event started = plugin_event("PluginStarted", record_, actor);
+    *started.mutable_plugin_started() = ready.started;
+    if (const Result<EventSeq> second = context_.journal.record_state(started)) seq = *second;
+    calls_.serve_commands();
+  }
+  if (old) drain(std::move(old));
+  done_when_durable(seq, std::move(done));
+}
+
+void PluginActor::drain(std::shared_ptr<PluginInstance> old) {
+  draining_.push_back(old);
+  if (calls_.open_on(*old) == 0) old->stop(context_.settings.stop_grace_ms);
+}
+
+}  // namespace liongate::orchestrator

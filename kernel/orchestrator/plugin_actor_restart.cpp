@@ -1,0 +1,123 @@
+// How a plugin's process ended and when it is started again. Declared in plugin_actor.h.
+#include <algorithm>
+#include <cerrno>
+
+#include "kernel/orchestrator/plugin_actor.h"
+
+namespace liongate::orchestrator {
+
+using lifecycle::State;
+using supervision::PluginExit;
+using supervision::PluginInstance;
+
+void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
+  Error error = cause ? *cause
+                      : make_error(Reason::kPluginCrashed,
+                                   "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
+  calls_.lose(instance, error);
+  const auto old =
+      std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
+  if (old != draining_.end()) {
+    const std::shared_ptr<PluginInstance> keep = std::move(*old);
+    draining_.erase(old);
+    check_quiet();
+    return;
+  }
+  if (instance_.get() != &instance) return;
+  const std::shared_ptr<PluginInstance> keep = std::move(instance_);
+  last_exit_ = exit;
+  answer_pings(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " ended"));
+  if (on_quiet_.empty()) {
+    on_crashed(instance, exit, cause);
+  } else {
+    check_quiet();
+  }
+}
+
+void PluginActor::on_crashed(const PluginInstance& instance, const PluginExit& exit,
+                             const std::optional<Error>& cause) {
+  v1::Event event = plugin_event("InstanceCrashed", record_, "system");
+  event.set_instance_id(instance.id().str());
+  *event.mutable_instance_crashed()->mutable_exit() = supervision::to_message(exit);
+  event.mutable_instance_crashed()->set_message(cause ? cause->message : supervision::describe(exit));
+  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+    log_->add("log", "error", recorded.error().message, "");
+    return;
+  }
+  schedule_restart(std::exchange(ready_time_, std::nullopt), Reason::kPluginCrashed);
+}
+
+void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason last) {
+  const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
+  const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
+  if (!wait) {
+    fail_plugin(
+        "system",
+        make_error(last, "it ended or did not start more than " + std::to_string(limits::kRestartsPerMinuteMax) +
+                             " times within a minute; last: " + record_.state_message)
+            .with_hint(last == Reason::kSandboxUnavailable
+                           ? "`liongatectl check-host` shows what this host lacks and the remedy"
+                           : "`liongatectl get-plugin-logs " + record_.name() + "` shows what it said"),
+        [](const Result<void>&) {});
+    return;
+  }
+  restart_timer_.expires_after(*wait);
+  restart_timer_.async_wait([this, alive = alive_, wait = *wait](const boost::system::error_code& error) {
+    if (error || !*alive) return;
+    submit(
+        [this, wait](const Done& finish) {
+          if (record_.state != State::kCrashed) {  // a command was faster
+            finish({});
+            return;
+          }
+          v1::Event event = plugin_event("InstanceRestarted", record_, "system");
+          event.mutable_instance_restarted()->set_attempt(record_.restart_count + 1);
+          event.mutable_instance_restarted()->set_backoff_ms(static_cast<std::uint64_t>(wait.count()));
+          if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+            finish(recorded.error());
+            return;
+          }
+          begin_start(StartKind::kBySupervisor, "system", finish);
+        },
+        [](const Result<void>&) {});
+  });
+}
+
+bool PluginActor::is_passing(const Error& error) {
+  switch (error.sys_errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return error.reason == Reason::kQueueFull;
+  }
+}
+
+// Its files could not be looked at for want of something that comes back: nothing is wrong with the plugin.
+void PluginActor::try_start_later(const Error& error) {
+  const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
+  const auto wait = restart_policy_.on_crash(context_.clock.now(), std::nullopt, jitter);
+  if (!wait) {
+    fail_plugin("system", error, [](const Result<void>&) {});
+    return;
+  }
+  log_->add("log", "warning", error.message + "; tried again in " + std::to_string(wait->count()) + " ms", "");
+  restart_timer_.expires_after(*wait);
+  restart_timer_.async_wait([this, alive = alive_](const boost::system::error_code& aborted) {
+    if (aborted || !*alive) return;
+    submit(
+        [this](const Done& finish) {
+          if (record_.state == State::kRunning || record_.state == State::kFailed) {  // a command was faster
+            finish({});
+          } else {
+            begin_start(StartKind::kBySupervisor, "system", finish);
+          }
+        },
+        [](const Result<void>&) {});
+  });
+}
+
+}  // namespace liongate::orchestrator
