@@ -54,7 +54,8 @@ TEST_CASE("every segment begins with a checkpoint and ends with one in front of 
   const auto names = segments_in(state.log);
   REQUIRE(names.size() > 2);
   for (const std::string& name : names) {
-    const auto kinds = kinds_in(state.log, name);
+    auto kinds = kinds_in(state.log, name);
+    std::erase(kinds, RecordKind::kFooter);  // stands between the last commit and the seal
     REQUIRE(kinds.size() > 5);
     CHECK(kinds[0] == RecordKind::kCheckpoint);
     CHECK(kinds[1] == RecordKind::kCommit);
