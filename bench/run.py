@@ -180,6 +180,9 @@ class Bench:
             raw = self.add(group, "raw write + fdatasync", median_of(rounds, f"raw_{batch}_events_per_s"), "events/s")
             value = median_of(rounds, f"log_{batch}_events_per_s")
             self.add(group, "event log", value, "events/s", reference="raw", ratio=value / raw.median, target=target)
+            signed = median_of(rounds, f"signed_log_{batch}_events_per_s")
+            self.add(group, "signed, a checkpoint a second", signed, "events/s", reference="event log",
+                     ratio=signed / value)
             for name, figures in peers.items():
                 self.add(group, name, figures[f"append_{batch}"], "events/s", reference="raw",
                          ratio=figures[f"append_{batch}"] / raw.median)

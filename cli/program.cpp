@@ -187,6 +187,8 @@ ExitCode run(std::vector<std::string> arguments, std::ostream& out, std::ostream
   add_replay_log(program);
   add_verify_log(program);
   add_repair_log(program);
+  add_export_checkpoint(program);
+  add_export_log_key(program);
   add_get_status(program);
   add_check_host(program);
   add_reload_config(program);

@@ -95,6 +95,8 @@ void add_run_plugin(Program& program);
 void add_replay_log(Program& program);
 void add_verify_log(Program& program);
 void add_repair_log(Program& program);
+void add_export_checkpoint(Program& program);
+void add_export_log_key(Program& program);
 void add_get_status(Program& program);
 void add_check_host(Program& program);
 void add_reload_config(Program& program);

@@ -26,6 +26,8 @@ constexpr std::uint64_t kSnapshotEveryEventsMin = 100;
 constexpr std::uint64_t kSnapshotEveryEventsMax = 1'000'000'000;
 constexpr std::uint64_t kSnapshotEveryBytesMin = 64 * 1024;
 constexpr std::uint64_t kSnapshotEveryBytesMax = 1ULL << 40U;
+constexpr int kLogCheckpointIntervalMsMin = 100;
+constexpr int kLogCheckpointIntervalMsMax = 24 * 60 * 60 * 1000;
 constexpr std::uint64_t kUidMax = 4'294'967'294;
 
 constexpr std::array kEnvironments{
@@ -97,6 +99,8 @@ class ConfigReader {
     read_number("snapshot_every_events", config_.snapshot_every_events, kSnapshotEveryEventsMin,
                 kSnapshotEveryEventsMax);
     read_number("snapshot_every_bytes", config_.snapshot_every_bytes, kSnapshotEveryBytesMin, kSnapshotEveryBytesMax);
+    read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
+                kLogCheckpointIntervalMsMax);
     // An empty text stands for "beside liongated" here, and for the default range below.
     if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
       config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");

@@ -52,6 +52,7 @@ struct DaemonConfig {
   std::uint64_t log_payload_bytes_max = limits::kEventPayloadBytesMax;
   std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
   std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
+  int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
   std::string launcher_path;     // empty: beside liongated
   std::string plugin_uid_range;  // "FIRST-LAST", used as root; empty: the default range
 

@@ -79,6 +79,8 @@ std::string to_yaml(const DaemonConfig& config) {
                  "snapshot_every_events", std::to_string(config.snapshot_every_events));
   writer.setting("Or after so many bytes of them.", "snapshot_every_bytes",
                  std::to_string(config.snapshot_every_bytes));
+  writer.setting("Between an event and the signed checkpoint that covers it, at most; closing the log makes one too.",
+                 "log_checkpoint_interval_ms", std::to_string(config.log_checkpoint_interval_ms));
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
               config.plugin_uid_range);

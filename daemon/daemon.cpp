@@ -17,10 +17,13 @@
 #include "daemon/file_inspector.h"
 #include "daemon/grpc_server.h"
 #include "daemon/launcher_client.h"
+#include "daemon/log_keys.h"
 #include "daemon/privileges.h"
 #include "daemon/service_notify.h"
 #include "daemon/settings.h"
+#include "daemon/state_folder.h"
 #include "kernel/base/sys.h"
+#include "kernel/signing/key_folder.h"
 
 namespace liongate::daemon {
 
@@ -110,9 +113,15 @@ class Daemon {
 };
 
 Result<void> Daemon::open_log() {
+  LG_ASSIGN(const std::vector<std::string> mended, secure_state_folder(foundation_.config.state_dir));
+  for (const std::string& what : mended) spdlog::warn("{}; what others read there meanwhile is not known", what);
   event_log::Options options;
   options.folder = log_folder(foundation_.config.state_dir);
   options.segment_bytes = foundation_.config.log_segment_bytes;
+  options.checkpoint_interval = std::chrono::milliseconds(foundation_.config.log_checkpoint_interval_ms);
+  options.open_key = [folder = keys_folder(foundation_.config.state_dir)](const signing::SigningLog& log) {
+    return signing::open_log_key(folder, log);
+  };
   event_log::Handlers handlers;
   handlers.on_durable = [this](EventSeq seq) { asio::post(io_, [this, seq] { kernel_->on_durable(seq); }); };
   handlers.on_segment_begun = [this] { asio::post(io_, [this] { kernel_->check_log(); }); };
@@ -174,7 +183,7 @@ void Daemon::make_edges() {
   readers_ = std::make_unique<LogReaders>(*log_);
   plugin_service_ = std::make_unique<GrpcPluginService>(*kernel_);
   event_service_ = std::make_unique<GrpcEventService>(
-      *readers_, log_folder(foundation_.config.state_dir),
+      *readers_, foundation_.config.state_dir,
       LivingState{snapshot_folder(foundation_.config.state_dir),
                   [this](std::function<void(registry::StateCopy)> done) { kernel_->copy_state(std::move(done)); }});
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); },

@@ -4,6 +4,8 @@
 #include <limits>
 #include <optional>
 
+#include "daemon/daemon.h"
+#include "daemon/log_keys.h"
 #include "daemon/log_replay.h"
 #include "kernel/event_log/query.h"
 #include "kernel/registry/state.h"
@@ -134,6 +136,10 @@ v1::VerifyLogResponse to_response(const event_log::Verification& verification) {
     message.set_kind(std::string(event_log::name_of(damage.kind)));
     message.set_message(damage.message);
   }
+  response.set_checkpoints(verification.checkpoints);
+  response.set_signed_seq(verification.signed_seq);
+  response.set_checkpoint_verdict(std::string(event_log::name_of(verification.verdict)));
+  response.mutable_notes()->Assign(verification.notes.begin(), verification.notes.end());
   return response;
 }
 
@@ -183,9 +189,12 @@ void GrpcEventService::serve_summary(const GrpcEdge& edge) {
       service_, &Service::RequestSummarizeEvents, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
 }
 
-Result<v1::VerifyLogResponse> GrpcEventService::verify(const std::optional<registry::StateCopy>& living,
+Result<v1::VerifyLogResponse> GrpcEventService::verify(const v1::VerifyLogRequest& request,
+                                                       const std::optional<registry::StateCopy>& living,
                                                        const event_log::VerifyProgress& go_on) {
-  LG_ASSIGN(const event_log::Verification records, event_log::verify(log_folder_, go_on));
+  LG_ASSIGN(const event_log::Evidence evidence,
+            make_evidence(keys_folder(state_dir_), {request.checkpoint(), request.key()}));
+  LG_ASSIGN(const event_log::Verification records, event_log::verify(log_folder(state_dir_), evidence, go_on));
   v1::VerifyLogResponse response = to_response(records);
   if (!living || !response.intact()) return response;
   LG_ASSIGN(const auto store, snapshot::find_store(state_.snapshot_folder));
@@ -203,7 +212,7 @@ void GrpcEventService::serve_verify(const GrpcEdge& edge) {
     const auto submit = [this, call, cancelled](std::optional<registry::StateCopy> living) {
       const bool taken = readers_.submit_verification([this, call, cancelled, living = std::move(living)] {
         const auto go_on = [&](std::uint64_t, std::uint64_t) { return !*cancelled && !readers_.stopping(); };
-        const auto response = verify(living, go_on);
+        const auto response = verify(call->request(), living, go_on);
         if (response) {
           call->finish(*response);
         } else if (response.error().reason == Reason::kCancelled) {
@@ -227,10 +236,40 @@ void GrpcEventService::serve_verify(const GrpcEdge& edge) {
       service_, &Service::RequestVerifyLog, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
 }
 
+void GrpcEventService::serve_exports(const GrpcEdge& edge) {
+  edge.serve<Service, v1::ExportCheckpointRequest, v1::ExportCheckpointResponse>(
+      service_, &Service::RequestExportCheckpoint, [this](auto call, const Caller&) {
+        readers_.submit([this, call] {
+          const auto note = readers_.log().checkpoint();
+          if (!note) {
+            call->fail(note.error());
+            return;
+          }
+          v1::ExportCheckpointResponse response;
+          response.set_checkpoint(*note);
+          call->finish(response);
+        });
+      });
+  edge.serve<Service, v1::ExportLogKeyRequest, v1::ExportLogKeyResponse>(
+      service_, &Service::RequestExportLogKey, [this](auto call, const Caller&) {
+        readers_.submit([this, call] {
+          const auto key = export_log_key(state_dir_);
+          if (!key) {
+            call->fail(key.error());
+            return;
+          }
+          v1::ExportLogKeyResponse response;
+          response.set_key(*key);
+          call->finish(response);
+        });
+      });
+}
+
 void GrpcEventService::serve(const GrpcEdge& edge) {
   serve_replay(edge);
   serve_summary(edge);
   serve_verify(edge);
+  serve_exports(edge);
 }
 
 }  // namespace liongate::daemon

@@ -26,8 +26,8 @@ class GrpcEventService {
   using Service = v1::EventService::AsyncService;
 
   // Without a `state` there is none to check: the log alone is.
-  GrpcEventService(LogReaders& readers, std::string log_folder, LivingState state = {})
-      : readers_(readers), log_folder_(std::move(log_folder)), state_(std::move(state)) {}
+  GrpcEventService(LogReaders& readers, std::string state_dir, LivingState state = {})
+      : readers_(readers), state_dir_(std::move(state_dir)), state_(std::move(state)) {}
 
   grpc::Service& service() { return service_; }
   void serve(const GrpcEdge& edge);
@@ -36,12 +36,14 @@ class GrpcEventService {
   void serve_replay(const GrpcEdge& edge);
   void serve_summary(const GrpcEdge& edge);
   void serve_verify(const GrpcEdge& edge);
+  void serve_exports(const GrpcEdge& edge);
 
-  Result<v1::VerifyLogResponse> verify(const std::optional<registry::StateCopy>& living,
+  Result<v1::VerifyLogResponse> verify(const v1::VerifyLogRequest& request,
+                                       const std::optional<registry::StateCopy>& living,
                                        const event_log::VerifyProgress& go_on);
 
   LogReaders& readers_;
-  std::string log_folder_;
+  std::string state_dir_;
   LivingState state_;
   Service service_;
 };

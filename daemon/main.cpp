@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
+#include "daemon/log_keys.h"
 #include "daemon/log_repair.h"
 #include "kernel/base/failpoint.h"
 
@@ -30,6 +31,11 @@ struct Words {
   std::string environment;
   std::string verify_folder;
   std::string repair_folder;
+  daemon::EvidenceFiles evidence;
+  std::string export_checkpoint_folder;
+  std::string export_key_folder;
+  std::string rotate_key_folder;
+  std::string replace_key_folder;
   std::string output = "table";
   bool verify_state = false;
   bool print_config = false;
@@ -75,23 +81,32 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
 
 constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
 
-// The folder may be the daemon's state folder or the log folder itself.
-std::string log_folder_in(const std::string& folder) {
-  return ::access((folder + "/log").c_str(), F_OK) == 0 ? folder + "/log" : folder;
+// Prints one line of text, or says why there is none.
+int print_line(const Result<std::string>& text) {
+  if (!text) return fail(text.error());
+  std::fputs(text->c_str(), stdout);
+  if (!text->ends_with('\n')) std::fputc('\n', stdout);
+  return 0;
+}
+
+int verdict_code(const v1::VerifyLogResponse& response) {
+  const bool whole = response.intact() && (!response.has_state() || response.state().matches());
+  if (!whole) return static_cast<int>(ExitCode::kFailure);
+  return static_cast<int>(response.checkpoint_verdict() == "not_provable" ? ExitCode::kInvalid : ExitCode::kDone);
 }
 
 int repair_log(const std::string& folder, bool json) {
-  const auto repaired = daemon::repair_log(log_folder_in(folder), json);
+  const auto repaired = daemon::repair_log(daemon::log_folder_in(folder), json);
   return repaired ? 0 : fail(repaired.error());
 }
 
 // Replays the log of a state folder and holds what it makes against the snapshots.
 Result<v1::StateVerification> verify_state(const std::string& folder) {
-  if (log_folder_in(folder) == folder) {
+  if (daemon::log_folder_in(folder) == folder) {
     return make_error(Reason::kInvalidArgument, folder + " is no state folder: it has no folder log")
         .with_hint("name the folder that --state-dir names");
   }
-  LG_ASSIGN(const event_log::LogView log, event_log::view_offline(log_folder_in(folder)));
+  LG_ASSIGN(const event_log::LogView log, event_log::view_offline(daemon::log_folder_in(folder)));
   LG_ASSIGN(const auto store, snapshot::find_store(daemon::snapshot_folder(folder)));
   LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt));
   return daemon::to_message(state);
@@ -108,17 +123,24 @@ void print_state(const v1::StateVerification& state) {
               state.replayed_sha256().c_str());
 }
 
-int verify_log(const std::string& folder, bool check_state, bool json) {
+// The folder may be the daemon's state folder or the log folder itself.
+int verify_log(const std::string& folder, const daemon::EvidenceFiles& files, bool check_state, bool json) {
+  const auto evidence = daemon::collect_evidence(folder, files);
+  if (!evidence) return fail(evidence.error());
   const bool watched = ::isatty(STDERR_FILENO) == 1;
   const auto begin = std::chrono::steady_clock::now();
   bool shown = false;
-  const auto verification = event_log::verify(log_folder_in(folder), [&](std::uint64_t done, std::uint64_t total) {
+  const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
     std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
     shown = true;
     return true;
-  });
+  };
+  auto verification = event_log::verify(daemon::log_folder_in(folder), *evidence, progress);
   if (shown) std::fputs("\r\x1b[K", stderr);
+  if (!verification && !files.checkpoint.empty() && verification.error().reason == Reason::kInvalidArgument) {
+    return fail(std::move(verification).error().in(files.checkpoint));
+  }
   if (!verification) return fail(verification.error());
   v1::VerifyLogResponse response = daemon::to_response(*verification);
   if (check_state && response.intact()) {
@@ -139,9 +161,15 @@ int verify_log(const std::string& folder, bool check_state, bool json) {
         static_cast<unsigned long long>(response.events()), static_cast<unsigned long long>(response.segments()),
         static_cast<unsigned long long>(response.first_seq()), static_cast<unsigned long long>(response.last_seq()));
     if (response.has_state()) print_state(response.state());
+    if (response.checkpoints() > 0) {
+      std::printf("signed: %llu checkpoints, up to event %llu\n",
+                  static_cast<unsigned long long>(response.checkpoints()),
+                  static_cast<unsigned long long>(response.signed_seq()));
+    }
+    if (response.checkpoint_verdict() == "extends") std::puts("proved: the log extends the checkpoint");
+    for (const std::string& note : response.notes()) std::printf("note: %s\n", note.c_str());
   }
-  const bool whole = response.intact() && (!response.has_state() || response.state().matches());
-  return whole ? 0 : static_cast<int>(ExitCode::kFailure);
+  return verdict_code(response);
 }
 
 // A daemon that serves somebody must not be made to die by what stands in its environment.
@@ -194,7 +222,25 @@ void declare(CLI::App& app, Words& words) {
       ->type_name("NAME");
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
   app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
-  app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end")->type_name("DIR");
+  CLI::Option* const verify =
+      app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end");
+  verify->type_name("DIR");
+  app.add_option("--checkpoint", words.evidence.checkpoint, "with --verify-log: the log must extend this checkpoint")
+      ->type_name("FILE")
+      ->needs(verify);
+  app.add_option("--key", words.evidence.key, "with --verify-log: the public key to trust")
+      ->type_name("FILE")
+      ->needs(verify);
+  app.add_option("--export-checkpoint", words.export_checkpoint_folder, "print the last checkpoint of a log, and end")
+      ->type_name("DIR");
+  app.add_option("--export-log-key", words.export_key_folder, "print the public key of a log, and end")
+      ->type_name("DIR");
+  app.add_option("--rotate-log-key", words.rotate_key_folder,
+                 "make the log's next key, print its public part, and end; no daemon may run")
+      ->type_name("DIR");
+  app.add_option("--replace-log-key", words.replace_key_folder,
+                 "begin a new key where the log's is lost, print its public part, and end; nobody vouches for it")
+      ->type_name("DIR");
   app.add_option("--repair-log", words.repair_folder,
                  "keep a damaged log up to the damage, move the rest aside, and end")
       ->type_name("DIR");
@@ -229,7 +275,17 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("liongated"));
   spdlog::set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$ %v");
   const bool json = words.output == "json";
-  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.verify_state, json);
+  if (!words.verify_folder.empty()) return verify_log(words.verify_folder, words.evidence, words.verify_state, json);
+  if (!words.export_checkpoint_folder.empty()) {
+    return print_line(event_log::last_checkpoint(daemon::log_folder_in(words.export_checkpoint_folder)));
+  }
+  if (!words.export_key_folder.empty()) return print_line(daemon::export_log_key(words.export_key_folder));
+  if (!words.rotate_key_folder.empty()) {
+    return print_line(daemon::change_log_key(words.rotate_key_folder, daemon::KeyChange::kRotate));
+  }
+  if (!words.replace_key_folder.empty()) {
+    return print_line(daemon::change_log_key(words.replace_key_folder, daemon::KeyChange::kReplaceLost));
+  }
   if (!words.repair_folder.empty()) return repair_log(words.repair_folder, json);
   if (words.list_failpoints) {
     for (const failpoint::Name& name : failpoint::kNames) std::puts(std::string(name.text).c_str());

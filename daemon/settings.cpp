@@ -72,6 +72,7 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   restart(before.python_interpreter != after.python_interpreter, "python_interpreter");
   restart(before.node_interpreter != after.node_interpreter, "node_interpreter");
   restart(before.log_segment_bytes != after.log_segment_bytes, "log_segment_bytes");
+  restart(before.log_checkpoint_interval_ms != after.log_checkpoint_interval_ms, "log_checkpoint_interval_ms");
   restart(before.launcher_path != after.launcher_path, "launcher_path");
   restart(before.plugin_uid_range != after.plugin_uid_range, "plugin_uid_range");
   return response;

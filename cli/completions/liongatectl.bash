@@ -11,7 +11,8 @@ _liongatectl() {
   local -a where=()
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
-    replay-log verify-log repair-log get-status check-host doctor reload-config shutdown validate-manifest version'
+    replay-log verify-log repair-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown
+    validate-manifest version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -47,7 +48,7 @@ _liongatectl() {
         PermissionDenied SandboxPosture PluginConfigChanged' -- "$cur")
       return
       ;;
-    --socket | --manifest | -m | --input-file)
+    --socket | --manifest | -m | --input-file | --checkpoint | --key | --file)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return
@@ -83,7 +84,8 @@ _liongatectl() {
       ;;
     get-plugin-logs) flags+=' --plugin-id --follow --tail' ;;
     set-plugin-config) flags+=' --plugin-id --config' ;;
-    verify-log) flags+=' --state-dir --state' ;;
+    verify-log) flags+=' --state-dir --state --checkpoint --key' ;;
+    export-checkpoint | export-log-key) flags+=' --file --state-dir' ;;
     repair-log) flags+=' --state-dir' ;;
     validate-manifest) flags+=' --manifest' ;;
     *-plugin | get-plugin-health) flags+=' --plugin-id' ;;

@@ -99,6 +99,13 @@ inline constexpr std::size_t kFollowersMax = 64;
 inline constexpr std::uint64_t kReplayCursorEventsMax = 4096;  // a follower hears its cursor at least so often
 inline constexpr int kVerificationsMax = 4;                    // running and waiting
 
+// --- signed checkpoints and keys ---
+inline constexpr std::size_t kNoteBytesMax = 4096;  // a checkpoint, a handover, a public key
+inline constexpr std::size_t kNoteSignaturesMax = 16;
+inline constexpr std::size_t kNoteKeyNameBytesMax = 256;
+inline constexpr unsigned kLogKeysMax = 9999;                   // that one log may have had
+inline constexpr int kLogCheckpointIntervalMsDefault = 60'000;  // between events and the checkpoint that covers them
+
 // --- edges ---
 inline constexpr std::size_t kConnectionsMax = 1024;
 inline constexpr int kGrpcMessageBytesMax = 17 * 1024 * 1024;

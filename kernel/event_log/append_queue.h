@@ -23,6 +23,8 @@ class Batch {
  public:
   // Room for one more record; its bytes are not initialised.
   std::span<std::byte> add(std::size_t bytes, EventSeq seq, std::int64_t time_ns);
+  // Room for a record that is no event: it is covered by the commit and not counted.
+  std::span<std::byte> add_uncounted(std::size_t bytes);
   std::span<std::byte> records() { return {bytes_.get(), used_}; }
   // The records and `bytes` more behind them, which always have room: for the commit.
   std::span<std::byte> records_and(std::size_t bytes) { return {bytes_.get(), used_ + bytes}; }
@@ -35,6 +37,8 @@ class Batch {
   std::int64_t last_time_ns() const { return last_time_ns_; }
 
  private:
+  std::span<std::byte> make_room(std::size_t bytes);
+
   std::unique_ptr<std::byte[]> bytes_;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

@@ -11,7 +11,8 @@ constexpr std::uint64_t kBatchBytesMax = 4 * 1024 * 1024;
 constexpr std::chrono::milliseconds kStallRetryDelay{100};
 
 std::size_t batch_bytes_max(const Options& options) {
-  constexpr std::uint64_t kOverhead = kSegmentHeaderBytes + 2 * kLinkRecordBytes;
+  const std::uint64_t checkpoints = options.open_key ? 2 * kCheckpointBatchBytesMax : 0;
+  const std::uint64_t kOverhead = kSegmentHeaderBytes + 2 * kLinkRecordBytes + checkpoints;
   const std::uint64_t room = options.segment_bytes > 2 * kOverhead ? options.segment_bytes - kOverhead : kOverhead;
   return static_cast<std::size_t>(std::min(kBatchBytesMax, room));
 }
@@ -19,13 +20,14 @@ std::size_t batch_bytes_max(const Options& options) {
 }  // namespace
 
 CommitWriter::CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Catalog> catalog, const Options& options,
-                           Handlers handlers, const LogEnd& end, const Clock& clock)
+                           Handlers handlers, const LogEnd& end, const Clock& clock, std::unique_ptr<Notary> notary)
     : storage_(std::move(storage)),
       catalog_(std::move(catalog)),
       options_(options),
       handlers_(std::move(handlers)),
       clock_(clock),
       end_(end),
+      notary_(std::move(notary)),
       queue_(batch_bytes_max(options)),
       prewriter_(storage_, options.segment_bytes, [this] { queue_.poke(); }),
       footer_maker_(storage_, options.segment_bytes),
@@ -39,18 +41,24 @@ CommitWriter::~CommitWriter() {
 Result<void> CommitWriter::close() {
   queue_.stop();
   thread_.join();
+  if (notary_) notary_->end(make_error(Reason::kShuttingDown, "the event log is closed"));
   if (failed()) return failure();
   return {};
 }
 
 void CommitWriter::run() {
   for (;;) {
-    AppendQueue::Taken taken = queue_.take(sync_due_);
-    const bool due = sync_due_ && runtime::SteadyClock::now() >= *sync_due_;
-    taken.sync = sync_wanted_.exchange(false) || taken.sync || due;
+    const std::optional<runtime::SteadyClock::time_point> due = sync_due_ && checkpoint_due_
+                                                                    ? std::min(*sync_due_, *checkpoint_due_)
+                                                                : sync_due_ ? sync_due_
+                                                                            : checkpoint_due_;
+    AppendQueue::Taken taken = queue_.take(due);
+    const bool sync_due = sync_due_ && runtime::SteadyClock::now() >= *sync_due_;
+    taken.sync = sync_wanted_.exchange(false) || taken.sync || sync_due;
     Result<void> result;
     if (auto failure = prewriter_.failure()) result = *std::move(failure);
     if (result && (!taken.batches.empty() || (taken.sync && sync_due_))) result = commit(taken);
+    if (result && notary_ && !taken.stop) result = checkpoint_when_due();
     if (result && taken.stop && segment_) result = end_segment(SealReason::kClosed);
     if (!result) return fail(std::move(result).error());
     report_read_only();
@@ -80,6 +88,7 @@ Result<void> CommitWriter::write_when_space(Batch& batch) {
     }
     stalled_ = true;
     report_read_only();
+    if (notary_) notary_->fail_requests(result.error());
     // What could be written need not wait for the space that the rest needs.
     LG_TRY(sync());
     notify_listeners();
@@ -91,20 +100,27 @@ Result<void> CommitWriter::write_when_space(Batch& batch) {
 }
 
 Result<void> CommitWriter::write(Batch& batch) {
-  const bool full =
-      segment_ && !segment_->empty() && segment_->end_after(batch) + kLinkRecordBytes > options_.segment_bytes;
+  const std::uint64_t closing = kLinkRecordBytes + (notary_ ? kCheckpointBatchBytesMax : 0);
+  const bool full = segment_ && !segment_->empty() && segment_->end_after(batch) + closing > options_.segment_bytes;
   if (full) LG_TRY(end_segment(SealReason::kRotated));
   if (!segment_) LG_TRY(begin_segment());
+  if (notary_ && !segment_->has_batches()) LG_TRY(write_checkpoint());
   const std::uint64_t begin = segment_->position();
-  // The seal must fit as well: it is what makes room for everything that comes after.
-  prewriter_.claim(segment_->end_after(batch));
-  LG_TRY(segment_->write(batch));
+  LG_TRY(append(batch));
   unpublished_.push_back({.first_seq = batch.first_seq(),
                           .last_seq = batch.last_seq(),
                           .begin_offset = begin,
                           .end_offset = segment_->position(),
                           .last_time_ns = batch.last_time_ns()});
   footer_maker_.written(segment_->position());
+  return {};
+}
+
+Result<void> CommitWriter::append(Batch& batch) {
+  // The seal must fit as well: it is what makes room for everything that comes after.
+  prewriter_.claim(segment_->end_after(batch));
+  LG_TRY(segment_->write(batch));
+  if (notary_) notary_->add_batch(segment_->hash());
   return {};
 }
 
@@ -125,6 +141,7 @@ Result<void> CommitWriter::begin_segment() {
 
 Result<void> CommitWriter::end_segment(SealReason reason) {
   LG_TRY(sync());
+  if (owes_checkpoint()) LG_TRY(make_checkpoint());
   prewriter_.left();
   LG_TRY(segment_->seal(reason, end_, footer_maker_.finish(segment_->position())));
   segment_.reset();
@@ -153,6 +170,56 @@ void CommitWriter::sync_up_to(EventSeq seq, std::chrono::milliseconds wait) {
   queue_.poke();
   std::unique_lock lock(durable_mutex_);
   durable_wake_.wait_for(lock, wait, [&] { return durable_seq() >= seq || failed(); });
+}
+
+// Steady time, as the queue's: what jumps is the wall clock.
+Result<void> CommitWriter::checkpoint_when_due() {
+  const auto now = runtime::SteadyClock::now();
+  if (owes_checkpoint() && !checkpoint_due_) checkpoint_due_ = now + options_.checkpoint_interval;
+  const bool asked = notary_->is_asked();
+  if (!asked && !(checkpoint_due_ && now >= *checkpoint_due_)) return {};
+  const Result<void> made = make_checkpoint();
+  checkpoint_due_.reset();
+  if (made) {
+    notary_->answer_requests();
+    return {};
+  }
+  if (!is_out_of_space(made.error())) return made;
+  // Nothing is lost by signing later, when there is space again.
+  checkpoint_due_ = now + options_.checkpoint_interval;
+  notary_->fail_requests(made.error());
+  return {};
+}
+
+// What is signed is on disk before, so that no crash makes the log shorter than a checkpoint that somebody holds.
+Result<void> CommitWriter::make_checkpoint() {
+  LG_TRY(sync());
+  notify_listeners();
+  if (!owes_checkpoint()) return {};
+  if (segment_) {
+    LG_TRY(write_checkpoint());
+    return sync();
+  }
+  // Between two segments there is nothing to write it into; the next segment begins with one.
+  notary_->made(notary_->sign(end_.last_seq, std::max(end_.last_time_ns, clock_.wall_ns())));
+  return {};
+}
+
+Result<void> CommitWriter::write_checkpoint() {
+  const std::int64_t last_time_ns = segment_->last_time_ns();
+  Notary::Draft draft = notary_->sign(segment_->last_seq(), std::max(last_time_ns, clock_.wall_ns()));
+  checkpoint_batch_.clear();
+  Notary::put(draft, last_time_ns, checkpoint_batch_);
+  LG_TRY(append(checkpoint_batch_));
+  notary_->made(std::move(draft));
+  return {};
+}
+
+Result<std::string> CommitWriter::checkpoint() {
+  if (!notary_) {
+    return make_error(Reason::kInvalidArgument, "the event log has no key to sign checkpoints with");
+  }
+  return notary_->request([this] { queue_.poke(); });
 }
 
 // What is durable may be read: no sooner, or a reader's cursor could point behind what a crash leaves.
@@ -202,6 +269,7 @@ void CommitWriter::report_read_only() {
 }
 
 void CommitWriter::fail(Error error) {
+  if (notary_) notary_->end(error);
   failure_ = std::move(error);
   {
     const std::lock_guard lock(durable_mutex_);

@@ -1,8 +1,9 @@
 // The writer thread: takes what is queued, commits it, syncs when somebody waits, says what is durable, changes
-// segments.
+// segments, writes checkpoints.
 //
 // Ownership and thread: owned by the log; starts its thread in the constructor and ends it in `close`. The handlers are
-// called on that thread. `add_listener`, `remove_listener`, `read_only`, `failure` may be called from any thread.
+// called on that thread. `add_listener`, `remove_listener`, `read_only`, `failure`, `checkpoint` may be called from any
+// thread.
 // Errors: want of space stops it until there is some; every other failure is fatal and told once.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include "kernel/event_log/append_queue.h"
 #include "kernel/event_log/catalog.h"
 #include "kernel/event_log/footer_maker.h"
+#include "kernel/event_log/notary.h"
 #include "kernel/event_log/prewriter.h"
 #include "kernel/event_log/runtime.h"
 #include "kernel/event_log/segment_writer.h"
@@ -22,8 +24,9 @@ namespace liongate::event_log {
 
 class CommitWriter {
  public:
+  // Without a notary nothing is signed.
   CommitWriter(std::shared_ptr<Storage> storage, std::shared_ptr<Catalog> catalog, const Options& options,
-               Handlers handlers, const LogEnd& end, const Clock& clock);
+               Handlers handlers, const LogEnd& end, const Clock& clock, std::unique_ptr<Notary> notary);
   ~CommitWriter();
 
   AppendQueue& queue() { return queue_; }
@@ -43,6 +46,8 @@ class CommitWriter {
   // See EventLog::sync_soon and EventLog::remove_through; any thread.
   void sync_soon();
   void remove_through(EventSeq last_seq);
+  // The note of a checkpoint that covers everything committed before the call, on disk.
+  Result<std::string> checkpoint();
 
   // Commits what is queued, seals, ends the thread. Call once.
   Result<void> close();
@@ -52,9 +57,15 @@ class CommitWriter {
   Result<void> commit(AppendQueue::Taken& taken);
   Result<void> write_when_space(Batch& batch);
   Result<void> write(Batch& batch);
+  Result<void> append(Batch& batch);
   Result<void> begin_segment();
   Result<void> end_segment(SealReason reason);
   Result<void> sync();
+  EventSeq written_seq() const { return segment_ ? segment_->last_seq() : end_.last_seq; }
+  bool owes_checkpoint() const { return notary_ && notary_->owes(written_seq()); }
+  Result<void> checkpoint_when_due();
+  Result<void> make_checkpoint();
+  Result<void> write_checkpoint();
   void publish();
   void notify_listeners();
   void remove_segments();
@@ -67,6 +78,9 @@ class CommitWriter {
   const Handlers handlers_;
   const Clock& clock_;
   LogEnd end_;
+  const std::unique_ptr<Notary> notary_;
+  std::optional<runtime::SteadyClock::time_point> checkpoint_due_;
+  Batch checkpoint_batch_;
   AppendQueue queue_;
   Prewriter prewriter_;
   FooterMaker footer_maker_;

@@ -44,7 +44,7 @@ Result<void> check_filter(const Filter& filter) {
 class EventLog::Impl {
  public:
   Impl(std::optional<FolderLock> lock, std::shared_ptr<Storage> storage, const Options& options, Handlers handlers,
-       const Clock& clock, Recovered recovered)
+       const Clock& clock, Recovered recovered, std::unique_ptr<Notary> notary)
       : lock_(std::move(lock)),
         storage_(std::move(storage)),
         clock_(clock),
@@ -53,7 +53,7 @@ class EventLog::Impl {
         catalog_(std::move(recovered.catalog)),
         last_seq_(recovered.end.last_seq),
         last_time_ns_(recovered.end.last_time_ns),
-        writer_(storage_, catalog_, options, std::move(handlers), recovered.end, clock) {}
+        writer_(storage_, catalog_, options, std::move(handlers), recovered.end, clock, std::move(notary)) {}
 
   Result<EventSeq> append(v1::Event& event, SyncClass sync, RecordUse use) {
     if (writer_.failed()) return writer_.failure();
@@ -117,27 +117,48 @@ EventLog::~EventLog() {
   (void)impl_->close();
 }
 
+namespace {
+
+// The one who signs for what was recovered. A log that holds nothing becomes the one that its key is of.
+Result<std::unique_ptr<Notary>> appoint_notary(Storage& storage, const Options& options, Recovered& recovered) {
+  if (!options.open_key) return std::unique_ptr<Notary>();
+  LG_ASSIGN(TreeState tree, complete_tree(storage, recovered.segments, *recovered.tail));
+  const bool is_new = recovered.segments.empty();
+  LG_ASSIGN(signing::NoteSigner key,
+            options.open_key({.name = checkpoint_origin(recovered.end.node),
+                              .last_note = tree.note,
+                              .age = is_new ? signing::SigningLog::Age::kNew : signing::SigningLog::Age::kContinued}));
+  const auto node = parse_origin(key.public_key().name);
+  if (!node) return make_error(Reason::kInvalidConfig, "the log's key is named " + key.public_key().name);
+  recovered.end.node = *node;
+  return std::make_unique<Notary>(std::move(key), std::move(tree));
+}
+
+}  // namespace
+
+// Takes what is on disk and the key there is for it into a log. The same for a folder and for any other storage.
+Result<std::unique_ptr<EventLog>> EventLog::begin(std::optional<FolderLock> lock, std::shared_ptr<Storage> storage,
+                                                  const Options& options, Handlers handlers, const Clock& clock) {
+  LG_ASSIGN(Recovered recovered, recover(*storage));
+  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
+  ++recovered.end.epoch;
+  LG_ASSIGN(std::unique_ptr<Notary> notary, appoint_notary(*storage, options, recovered));
+  auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
+                                     std::move(recovered), std::move(notary));
+  return std::unique_ptr<EventLog>(new EventLog(std::move(impl)));
+}
+
 Result<std::unique_ptr<EventLog>> EventLog::open(Options options, Handlers handlers, const Clock& clock) {
   auto made = sys::make_directories(options.folder, kFolderMode);
   if (!made) return std::move(made).error().in("event log folder");
   LG_ASSIGN(FolderLock lock, FolderLock::take(options.folder));
   LG_ASSIGN(std::shared_ptr<Storage> storage, open_disk_storage(options.folder));
-  LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
-  ++recovered.end.epoch;
-  auto impl = std::make_unique<Impl>(std::move(lock), std::move(storage), options, std::move(handlers), clock,
-                                     std::move(recovered));
-  return std::unique_ptr<EventLog>(new EventLog(std::move(impl)));
+  return begin(std::move(lock), std::move(storage), options, std::move(handlers), clock);
 }
 
 Result<std::unique_ptr<EventLog>> EventLog::open_on(std::shared_ptr<Storage> storage, Options options,
                                                     Handlers handlers, const Clock& clock) {
-  LG_ASSIGN(Recovered recovered, recover(*storage));
-  if (recovered.end.epoch == 0) recovered.end.node = parse_node_id(runtime::new_node_uuid());
-  ++recovered.end.epoch;
-  auto impl = std::make_unique<Impl>(std::nullopt, std::move(storage), options, std::move(handlers), clock,
-                                     std::move(recovered));
-  return std::unique_ptr<EventLog>(new EventLog(std::move(impl)));
+  return begin(std::nullopt, std::move(storage), options, std::move(handlers), clock);
 }
 
 const Recovery& EventLog::recovery() const {
@@ -204,6 +225,10 @@ void EventLog::remove_commit_listener(std::uint64_t token) {
   impl_->writer_.remove_listener(token);
 }
 
+Result<std::string> EventLog::checkpoint() {
+  return impl_->writer_.checkpoint();
+}
+
 Result<void> EventLog::close() {
   return impl_->close();
 }
@@ -225,6 +250,28 @@ Result<LogView> view_offline(const std::string& folder) {
     return Result<std::unique_ptr<EventReader>>(make_reader(storage, catalog, after_seq));
   };
   return view;
+}
+
+Result<std::string> last_checkpoint(const std::string& folder) {
+  LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
+  if (FolderLock::is_held(folder)) {
+    return make_error(Reason::kInvalidArgument, "a daemon writes the event log in " + folder)
+        .with_hint("ask the daemon: leave out --state-dir");
+  }
+  LG_ASSIGN(const FolderListing listing, list_folder(*storage));
+  LG_ASSIGN(std::string note, find_last_note(*storage, listing.segments));
+  if (note.empty()) return make_error(Reason::kInvalidArgument, "the event log in " + folder + " holds no checkpoint");
+  return note;
+}
+
+Result<std::string> signing_name(const std::string& folder) {
+  LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
+  LG_ASSIGN(const FolderListing listing, list_folder(*storage));
+  if (listing.segments.empty()) {
+    return make_error(Reason::kInvalidArgument, "the event log in " + folder + " is empty: it has no key yet");
+  }
+  LG_ASSIGN(const OpenedSegment segment, open_segment(*storage, listing.segments.back(), Access::kRead));
+  return checkpoint_origin(segment.header.node);
 }
 
 }  // namespace liongate::event_log

@@ -12,6 +12,7 @@
 // terminal records). A failed fdatasync is fatal: `on_fatal` is called once and nothing is acknowledged after it.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -27,10 +28,12 @@
 #include "kernel/base/limits.h"
 #include "kernel/base/result.h"
 #include "kernel/event_log/retention.h"
+#include "kernel/signing/key_folder.h"
 #include "liongate/v1/event.pb.h"
 
 namespace liongate::event_log {
 
+class FolderLock;
 class Storage;
 
 // How soon an event must be on disk.
@@ -50,6 +53,9 @@ struct Options {
   // For a log that nobody builds a state from: it removes by itself what is over this bound. 0: whoever keeps snapshots
   // decides (`removable`, `remove_through`).
   std::uint64_t retention_bytes_max = 0;
+  // Asked once at open for the key that signs checkpoints. Its error is that of open. Without it nothing is signed.
+  std::function<Result<signing::NoteSigner>(const signing::SigningLog&)> open_key = {};
+  std::chrono::milliseconds checkpoint_interval{limits::kLogCheckpointIntervalMsDefault};
 };
 
 struct Handlers {
@@ -94,6 +100,10 @@ enum class DamageKind : std::uint8_t {
   kBadHeader,
   kMissingSegment,
   kSequenceGap,
+  kBadCheckpoint,     // not what is in front of it, or not signed by a key of this log
+  kUnvouchedKey,      // signed by a key that the trusted one did not hand over to
+  kHistoryRewritten,  // not what a checkpoint kept elsewhere says
+  kLogTruncated,      // shorter than a checkpoint kept elsewhere says
 };
 std::string_view name_of(DamageKind kind);  // "torn_tail", "nonzero_padding", "bad_crc", ...
 
@@ -105,6 +115,22 @@ struct Damage {
   std::string message;  // one line
 };
 
+// What became of a checkpoint that was handed in.
+enum class CheckpointVerdict : std::uint8_t {
+  kNone,          // there was none
+  kExtends,       // the log begins with exactly what it covers
+  kContradicted,  // the log does not: see the damages
+  kNotProvable,   // retention removed what it covers
+};
+std::string_view name_of(CheckpointVerdict verdict);  // "", "extends", "contradicted", "not_provable"
+
+// What a log is held against besides itself.
+struct Evidence {
+  signing::KeyRing keys;                    // public keys of the log; none: signatures are not checked
+  std::optional<signing::NoteKey> trusted;  // kept elsewhere; else the first of `keys`
+  std::string checkpoint;                   // a note kept elsewhere; empty: none
+};
+
 struct Verification {
   std::uint64_t segments = 0;
   std::uint64_t events = 0;
@@ -113,6 +139,10 @@ struct Verification {
   std::vector<Damage> damages;             // empty: intact
   std::vector<std::string> foreign_files;  // in the folder, not ours, left alone; no damage
   bool in_use = false;                     // somebody writes the log: what follows the last commit was not judged
+  std::uint64_t checkpoints = 0;           // in the log
+  EventSeq signed_seq = 0;                 // the last event that one of them covers
+  std::vector<std::string> notes;          // what the checkpoints could not prove; no damage
+  CheckpointVerdict verdict = CheckpointVerdict::kNone;
 };
 
 // Counts over all events of a log that match a filter; L31.
@@ -181,12 +211,18 @@ class EventLog {
   std::uint64_t add_commit_listener(std::function<void(EventSeq committed_seq)> listener);
   void remove_commit_listener(std::uint64_t token);
 
+  // A signed note (docs/event-log-format.md, "Checkpoint") that covers every event committed before the call; waits for
+  // the disk. kInvalidArgument where the log has no key.
+  Result<std::string> checkpoint();
+
   // Commits and syncs what is queued, seals the segment and stops the writer. Idempotent. append must not follow.
   Result<void> close();
 
  private:
   class Impl;
   explicit EventLog(std::unique_ptr<Impl> impl);
+  static Result<std::unique_ptr<EventLog>> begin(std::optional<FolderLock> lock, std::shared_ptr<Storage> storage,
+                                                 const Options& options, Handlers handlers, const Clock& clock);
   std::unique_ptr<Impl> impl_;
 };
 
@@ -212,7 +248,15 @@ using VerifyProgress = std::function<bool(std::uint64_t bytes_done, std::uint64_
 Result<LogView> view_offline(const std::string& folder);
 
 // Reads the whole log in `folder` and reports every damage it can locate. Only reads. Fails only where nothing can be
-// read at all (no such folder, no permission).
-Result<Verification> verify(const std::string& folder, const VerifyProgress& progress = {});
+// read at all (no such folder, no permission), and with kInvalidArgument for a checkpoint that proves nothing: no
+// checkpoint, of another node, of an unknown key, with a wrong signature.
+Result<Verification> verify(const std::string& folder, const Evidence& evidence = {},
+                            const VerifyProgress& progress = {});
+
+// The last checkpoint that a log at rest holds. kInvalidArgument where a daemon writes it, or it holds none.
+Result<std::string> last_checkpoint(const std::string& folder);
+
+// The name under which the log in `folder` signs; kInvalidArgument where it holds no segment yet.
+Result<std::string> signing_name(const std::string& folder);
 
 }  // namespace liongate::event_log

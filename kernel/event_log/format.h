@@ -41,6 +41,7 @@ enum class RecordKind : std::uint8_t {
   kCommit = 2,
   kSeal = 3,
   kFooter = 128,
+  kCheckpoint = 129,
 };
 // Kinds from here on may be skipped by a reader that does not know them: footers and checkpoints live there.
 inline constexpr std::uint8_t kSkippableKindMin = 128;

@@ -57,7 +57,7 @@ Result<void> pass_inner(const OpenedSegment& segment, Survey& survey) {
 
 // Reads the last segment whole and takes what is whole in it into the survey.
 Result<void> pass_last(OpenedSegment segment, Survey& survey) {
-  LG_ASSIGN(survey.last_scan, scan_segment(segment, {}));
+  LG_ASSIGN(survey.last_scan, scan_segment(segment, {.witness = survey.tail.get()}));
   const SegmentScan& scan = survey.last_scan;
   if (!scan.damages.empty()) return corrupt_error(scan.damages.front());
   if (scan.sealed && scan.tail_bytes != 0) {
@@ -119,6 +119,8 @@ Result<void> seal_last(Storage& storage, Survey& survey, Recovery& report) {
     report.bytes_dropped = scan.tail_bytes;
   }
   if (scan.last_seq < segment.header.first_seq) {  // nothing was ever committed in it
+    survey.segments.pop_back();
+    survey.tail = std::make_unique<TreeTail>();
     return storage.remove(name);
   }
   const std::vector<std::byte> zeroes(static_cast<std::size_t>(scan.tail_bytes));
@@ -290,6 +292,8 @@ Result<Recovered> recover(Storage& storage) {
   recovered.report.last_seq = found.end.last_seq;
   recovered.end = found.end;
   recovered.catalog = found.catalog;
+  recovered.segments = std::move(found.segments);
+  recovered.tail = std::move(found.tail);
   return recovered;
 }
 

@@ -13,6 +13,7 @@
 #include "kernel/event_log/format.h"
 #include "kernel/event_log/record_cursor.h"
 #include "kernel/event_log/segment_scan.h"
+#include "kernel/event_log/tree_tail.h"
 
 namespace liongate::event_log {
 
@@ -36,8 +37,9 @@ struct Survey {
   LogEnd end;
   std::shared_ptr<Catalog> catalog = std::make_shared<Catalog>();
   std::vector<std::string> segments;
-  std::optional<OpenedSegment> last;  // the last segment, where there is any
-  SegmentScan last_scan;              // of `last`
+  std::optional<OpenedSegment> last;                              // the last segment, where there is any
+  SegmentScan last_scan;                                          // of `last`
+  std::unique_ptr<TreeTail> tail = std::make_unique<TreeTail>();  // has seen `last`
 };
 // Reads headers and seals of all segments but the last, and the whole of the last.
 Result<Survey> survey(Storage& storage, Access access);
@@ -49,6 +51,8 @@ struct Recovered {
   Recovery report;
   LogEnd end;
   std::shared_ptr<Catalog> catalog;
+  std::vector<std::string> segments;
+  std::unique_ptr<TreeTail> tail;  // has seen the last of them
 };
 // Surveys, then cuts off a torn tail and seals what the last life left open, so that every life begins a new segment.
 Result<Recovered> recover(Storage& storage);

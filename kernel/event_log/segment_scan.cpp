@@ -32,6 +32,7 @@ class Scanner {
   Walk take_commit(const RecordView& record);
   Walk take_seal(const RecordView& record);
   void accept_link(const RecordView& record, EventSeq last_seq, const Hash& hash);
+  void accept_commit(const RecordView& record, const Commit& commit);
   bool chain_holds(const RecordView& record, const Hash& previous, const Hash& stated);
   Walk report(DamageKind kind, std::uint64_t offset, std::string what);
   Result<Walk> judge_unreadable(std::uint64_t offset);
@@ -74,6 +75,7 @@ Scanner::Walk Scanner::take(const RecordView& record) {
   if (record.is(RecordKind::kCommit)) return take_commit(record);
   if (record.is(RecordKind::kSeal)) return take_seal(record);
   if (options_.hashes == ScanOptions::Hashes::kVerify) hash_.add(record.bytes);
+  if (record.is(RecordKind::kCheckpoint) && options_.witness != nullptr) options_.witness->on_checkpoint(record);
   return record.is(RecordKind::kEvent) ? take_event(record) : Walk::kGoOn;
 }
 
@@ -101,11 +103,16 @@ void Scanner::accept_link(const RecordView& record, EventSeq last_seq, const Has
   start_batch();
 }
 
+void Scanner::accept_commit(const RecordView& record, const Commit& commit) {
+  if (options_.witness != nullptr) options_.witness->on_batch(commit, record.offset);
+  accept_link(record, commit.last_seq, commit.hash);
+}
+
 Scanner::Walk Scanner::take_commit(const RecordView& record) {
   const auto commit = decode_commit(record.body);
   Walk walk = Walk::kGoOn;
   if (commit && batch_damaged_) {
-    accept_link(record, commit->last_seq, commit->hash);
+    accept_commit(record, *commit);
     return Walk::kGoOn;
   }
   if (!commit || !chain_holds(record, commit->previous_hash, commit->hash)) {
@@ -117,7 +124,7 @@ Scanner::Walk Scanner::take_commit(const RecordView& record) {
     scan_.events += batch_events_;
   }
   if (walk == Walk::kDone || !commit) return Walk::kDone;
-  accept_link(record, commit->last_seq, commit->hash);
+  accept_commit(record, *commit);
   scan_.durable_offset = commit->durable_offset;
   return Walk::kGoOn;
 }
@@ -151,6 +158,7 @@ Result<bool> Scanner::was_durable(std::uint64_t from) {
 
 // Behind corruption: goes on with the first whole link, whose fields are all that is left to go by.
 Result<Scanner::Walk> Scanner::resume_behind(std::uint64_t offset) {
+  if (options_.witness != nullptr) options_.witness->on_gap();
   cursor_.jump_to(offset);
   RecordView record;
   LG_ASSIGN(const auto step, cursor_.next_link(record));

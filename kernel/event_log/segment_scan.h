@@ -10,6 +10,7 @@
 #include <functional>
 #include <vector>
 
+#include "kernel/event_log/batch_witness.h"
 #include "kernel/event_log/event_log.h"
 #include "kernel/event_log/record_cursor.h"
 
@@ -24,6 +25,7 @@ struct ScanOptions {
   Place place = Place::kLast;
   std::uint64_t end = 0;                                 // look no further than this; 0: the whole file
   std::function<bool(std::uint64_t offset)> go_on = {};  // asked now and then; false ends the scan with kCancelled
+  BatchWitness* witness = nullptr;
 };
 
 struct SegmentScan {

@@ -69,16 +69,19 @@ Result<void> SegmentWriter::write(Batch& batch) {
     finish_record(records.subspan(at, bytes), key_);
     at += bytes;
   }
+  const bool has_events = batch.count() != 0;
+  const EventSeq last_seq = has_events ? batch.last_seq() : last_seq_;
+  const std::int64_t last_time_ns = has_events ? batch.last_time_ns() : last_time_ns_;
   Commit commit{.count = batch.count(),
-                .first_seq = batch.first_seq(),
-                .last_seq = batch.last_seq(),
+                .first_seq = has_events ? batch.first_seq() : last_seq_ + 1,
+                .last_seq = last_seq,
                 .batch_offset = position_,
                 .durable_offset = durable_offset_,
                 .previous_hash = hash_};
   const std::span<std::byte> all = batch.records_and(kLinkRecordBytes);
   const std::span<std::byte> record = all.subspan(records.size());
   const std::span<std::byte, kLinkBodyBytes> body(record.data() + kRecordHeaderBytes, kLinkBodyBytes);
-  begin_record(record, RecordKind::kCommit, batch.last_seq(), batch.last_time_ns(), kLinkBodyBytes);
+  begin_record(record, RecordKind::kCommit, last_seq, last_time_ns, kLinkBodyBytes);
   encode_commit(commit, body);
   commit.hash = chain_.of_link(hash_, records, body);
   encode_commit(commit, body);
@@ -88,8 +91,8 @@ Result<void> SegmentWriter::write(Batch& batch) {
   failpoint::reach(failpoint::Point::kLogAfterWrite);
   position_ += all.size();
   hash_ = commit.hash;
-  last_seq_ = batch.last_seq();
-  last_time_ns_ = batch.last_time_ns();
+  last_seq_ = last_seq;
+  last_time_ns_ = last_time_ns;
   return {};
 }
 

@@ -19,6 +19,7 @@ class SegmentWriter {
 
   // Where the file would end after `batch` and its commit.
   std::uint64_t end_after(const Batch& batch) const { return position_ + batch.size_bytes() + kLinkRecordBytes; }
+  // A batch without events takes the place behind the last event.
   Result<void> write(Batch& batch);
   // Makes everything written durable.
   Result<void> sync();
@@ -29,6 +30,9 @@ class SegmentWriter {
   EventSeq first_seq() const { return first_seq_; }
   EventSeq last_seq() const { return last_seq_; }  // committed
   std::uint64_t position() const { return position_; }
+  bool has_batches() const { return position_ > kSegmentHeaderBytes; }
+  const Hash& hash() const { return hash_; }                   // of the last batch
+  std::int64_t last_time_ns() const { return last_time_ns_; }  // of the last event
   bool empty() const { return last_seq_ < first_seq_; }
 
  private:

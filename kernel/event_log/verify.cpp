@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "kernel/event_log/checkpoint_audit.h"
 #include "kernel/event_log/folder_lock.h"
 #include "kernel/event_log/recovery.h"
 #include "kernel/event_log/segment_scan.h"
@@ -14,8 +15,8 @@ constexpr int kRereadsMax = 5;
 
 class Verifier {
  public:
-  Verifier(Storage& storage, LogState state, const VerifyProgress& progress)
-      : storage_(storage), state_(state), progress_(progress) {}
+  Verifier(Storage& storage, LogState state, CheckpointAudit audit, const VerifyProgress& progress)
+      : storage_(storage), state_(state), audit_(std::move(audit)), progress_(progress) {}
 
   Result<Verification> run();
 
@@ -23,12 +24,14 @@ class Verifier {
   enum class Place : std::uint8_t { kInner, kLast };
 
   Result<void> check(const std::string& name, Place place);
+  Result<SegmentScan> scan(OpenedSegment& segment, Place place);
   void check_joint(const OpenedSegment& segment, const std::string& name);
   void check_tail(const SegmentScan& scan, const std::string& name);
   void report(DamageKind kind, const std::string& segment, std::uint64_t offset, const std::string& what);
 
   Storage& storage_;
   const LogState state_;
+  CheckpointAudit audit_;
   const VerifyProgress& progress_;
   std::uint64_t bytes_done_ = 0;  // of whole segments
   std::uint64_t bytes_total_ = 0;
@@ -93,25 +96,19 @@ Result<void> Verifier::check(const std::string& name, Place place) {
     if (error.reason != Reason::kLogCorrupt) return std::move(error);
     ++result_.segments;
     chained_ = false;
+    audit_.on_gap();
     report(DamageKind::kBadHeader, name, 0, error.message);
     return {};
   }
   ++result_.segments;
   check_joint(*segment, name);
-  const ScanOptions options{
-      .hashes = ScanOptions::Hashes::kVerify,
-      .on_damage = ScanOptions::OnDamage::kContinue,
-      .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
-      .go_on = [this](std::uint64_t offset) { return !progress_ || progress_(bytes_done_ + offset, bytes_total_); }};
-  LG_ASSIGN(SegmentScan scan, scan_segment(*segment, options));
+  audit_.begin_segment(segment->header,
+                       result_.segments == 1 ? CheckpointAudit::Place::kOldest : CheckpointAudit::Place::kLater);
+  LG_ASSIGN(const SegmentScan scan, this->scan(*segment, place));
   bytes_done_ += segment->size_bytes;
-  // A batch that was being written while it was read, and the commits that followed it meanwhile, look like damage.
-  // What is damaged stays so; what was written is whole when it is read again.
-  for (int again = 0; again < kRereadsMax && !scan.damages.empty() && state_ == LogState::kWritten; ++again) {
-    LG_ASSIGN(segment->size_bytes, segment->file->size_bytes());
-    LG_ASSIGN(scan, scan_segment(*segment, options));
-  }
+  const std::vector<Damage> audited = audit_.take_damages();
   result_.damages.insert(result_.damages.end(), scan.damages.begin(), scan.damages.end());
+  result_.damages.insert(result_.damages.end(), audited.begin(), audited.end());
   result_.events += scan.events;
   result_.last_seq = scan.last_seq;
   node_ = segment->header.node;
@@ -120,6 +117,25 @@ Result<void> Verifier::check(const std::string& name, Place place) {
   chained_ = scan.sealed || place == Place::kLast;
   if (chained_) check_tail(scan, name);
   return {};
+}
+
+Result<SegmentScan> Verifier::scan(OpenedSegment& segment, Place place) {
+  const CheckpointAudit before = audit_;
+  const ScanOptions options{
+      .hashes = ScanOptions::Hashes::kVerify,
+      .on_damage = ScanOptions::OnDamage::kContinue,
+      .place = place == Place::kLast ? ScanOptions::Place::kLast : ScanOptions::Place::kInner,
+      .go_on = [this](std::uint64_t offset) { return !progress_ || progress_(bytes_done_ + offset, bytes_total_); },
+      .witness = &audit_};
+  LG_ASSIGN(SegmentScan scan, scan_segment(segment, options));
+  // A batch that was being written while it was read, and the commits that followed it meanwhile, look like damage.
+  // What is damaged stays so; what was written is whole when it is read again.
+  for (int again = 0; again < kRereadsMax && !scan.damages.empty() && state_ == LogState::kWritten; ++again) {
+    audit_ = before;
+    LG_ASSIGN(segment.size_bytes, segment.file->size_bytes());
+    LG_ASSIGN(scan, scan_segment(segment, options));
+  }
+  return scan;
 }
 
 Result<Verification> Verifier::run() {
@@ -134,7 +150,17 @@ Result<Verification> Verifier::run() {
   for (std::size_t i = 0; i < listing.segments.size(); ++i) {
     LG_TRY(check(listing.segments[i], i + 1 == listing.segments.size() ? Place::kLast : Place::kInner));
   }
+  audit_.finish(result_);
   return std::move(result_);
+}
+
+// Whose log it is, by the first segment that says so.
+Result<std::optional<NodeId>> node_of(Storage& storage) {
+  LG_ASSIGN(const FolderListing listing, list_folder(storage));
+  for (const std::string& name : listing.segments) {
+    if (const auto segment = open_segment(storage, name, Access::kRead)) return std::optional(segment->header.node);
+  }
+  return std::optional<NodeId>();
 }
 
 }  // namespace
@@ -155,17 +181,29 @@ std::string_view name_of(DamageKind kind) {
       return "missing_segment";
     case DamageKind::kSequenceGap:
       return "sequence_gap";
+    case DamageKind::kBadCheckpoint:
+      return "bad_checkpoint";
+    case DamageKind::kUnvouchedKey:
+      return "unvouched_key";
+    case DamageKind::kHistoryRewritten:
+      return "history_rewritten";
+    case DamageKind::kLogTruncated:
+      return "log_truncated";
   }
   return "unknown";
 }
 
-Result<Verification> verify_storage(Storage& storage, LogState state, const VerifyProgress& progress) {
-  return Verifier(storage, state, progress).run();
+Result<Verification> verify_storage(Storage& storage, LogState state, const Evidence& evidence,
+                                    const VerifyProgress& progress) {
+  LG_ASSIGN(const std::optional<NodeId> node, node_of(storage));
+  LG_ASSIGN(CheckpointAudit audit, CheckpointAudit::make(evidence, node));
+  return Verifier(storage, state, std::move(audit), progress).run();
 }
 
-Result<Verification> verify(const std::string& folder, const VerifyProgress& progress) {
+Result<Verification> verify(const std::string& folder, const Evidence& evidence, const VerifyProgress& progress) {
   LG_ASSIGN(const std::shared_ptr<Storage> storage, open_disk_storage(folder));
-  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, progress);
+  return verify_storage(*storage, FolderLock::is_held(folder) ? LogState::kWritten : LogState::kAtRest, evidence,
+                        progress);
 }
 
 }  // namespace liongate::event_log

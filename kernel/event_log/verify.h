@@ -15,6 +15,7 @@ enum class LogState : std::uint8_t {
   kWritten,  // somebody writes: what is behind the last commit is none of our business
 };
 
-Result<Verification> verify_storage(Storage& storage, LogState state, const VerifyProgress& progress = {});
+Result<Verification> verify_storage(Storage& storage, LogState state, const Evidence& evidence = {},
+                                    const VerifyProgress& progress = {});
 
 }  // namespace liongate::event_log

@@ -57,13 +57,13 @@ TEST_CASE("usage errors with -o json are JSON too") {
 }
 
 TEST_CASE("every verb has help with an example") {
-  for (const char* verb : {"load-plugin",   "unload-plugin",  "reload-plugin",     "start-plugin",
-                           "stop-plugin",   "restart-plugin", "pause-plugin",      "resume-plugin",
-                           "list-plugins",  "get-plugin",     "get-plugin-health", "get-plugin-logs",
-                           "invoke-plugin", "run-plugin",     "set-plugin-config", "replay-log",
-                           "verify-log",    "repair-log",     "get-status",        "check-host",
-                           "doctor",        "reload-config",  "shutdown",          "validate-manifest",
-                           "version"}) {
+  for (const char* verb : {"load-plugin",   "unload-plugin",     "reload-plugin",     "start-plugin",
+                           "stop-plugin",   "restart-plugin",    "pause-plugin",      "resume-plugin",
+                           "list-plugins",  "get-plugin",        "get-plugin-health", "get-plugin-logs",
+                           "invoke-plugin", "run-plugin",        "set-plugin-config", "replay-log",
+                           "verify-log",    "repair-log",        "get-status",        "check-host",
+                           "doctor",        "reload-config",     "shutdown",          "validate-manifest",
+                           "version",       "export-checkpoint", "export-log-key"}) {
     INFO(verb);
     const Run run = ctl({verb, "--help"});
     CHECK(run.exit_code == 0);

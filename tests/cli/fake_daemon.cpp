@@ -101,7 +101,19 @@ class FakeDaemon::Events final : public v1::EventService::Service {
     *response = fake_.summary;
     return fake_.status;
   }
-  grpc::Status VerifyLog(grpc::ServerContext*, const v1::VerifyLogRequest*, v1::VerifyLogResponse* response) override {
+  grpc::Status ExportCheckpoint(grpc::ServerContext*, const v1::ExportCheckpointRequest*,
+                                v1::ExportCheckpointResponse* response) override {
+    response->set_checkpoint("a note\n");
+    return fake_.status;
+  }
+  grpc::Status ExportLogKey(grpc::ServerContext*, const v1::ExportLogKeyRequest*,
+                            v1::ExportLogKeyResponse* response) override {
+    response->set_key("a+key");
+    return fake_.status;
+  }
+  grpc::Status VerifyLog(grpc::ServerContext*, const v1::VerifyLogRequest* request,
+                         v1::VerifyLogResponse* response) override {
+    fake_.verify_request = *request;
     *response = fake_.report;
     return fake_.status;
   }

@@ -37,6 +37,7 @@ class FakeDaemon {
   std::vector<v1::GetPluginLogsResponse> logs;
   v1::SummarizeEventsResponse summary;
   v1::VerifyLogResponse report;
+  v1::VerifyLogRequest verify_request;
   v1::Plugin plugin;
 
   // What was asked.

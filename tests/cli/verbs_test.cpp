@@ -321,6 +321,45 @@ TEST_CASE("verify-log exits 1 for damage and names it") {
   CHECK(ctl(daemon, {"verify-log", "-o", "json"}).exit_code == 1);
 }
 
+TEST_CASE("verify-log hands in what was kept elsewhere and tells what it proved") {
+  FakeDaemon daemon;
+  daemon.report.set_intact(true);
+  daemon.report.set_checkpoints(3);
+  daemon.report.set_signed_seq(7);
+  daemon.report.set_checkpoint_verdict("extends");
+  daemon.report.add_notes("events after 7 are in no checkpoint yet");
+  const std::string checkpoint = daemon.folder() + "/checkpoint";
+  std::ofstream(checkpoint) << "a note\n";
+  const std::string key = daemon.folder() + "/key";
+  std::ofstream(key) << "";
+  const Run run = ctl(daemon, {"verify-log", "--checkpoint", checkpoint, "--key", key});
+  CHECK(run.exit_code == 0);
+  CHECK(daemon.verify_request.checkpoint() == "a note\n");
+  CHECK(daemon.verify_request.key() == "\n");  // an empty file is no key; it is not "no key given"
+  CHECK(run.out.find("signed: 3 checkpoints, up to event 7\nproved: the log extends the checkpoint\n"
+                     "note: events after 7 are in no checkpoint yet\n") != std::string::npos);
+  daemon.report.set_checkpoint_verdict("not_provable");
+  CHECK(ctl(daemon, {"verify-log", "--checkpoint", checkpoint}).exit_code == 7);
+  daemon.report.set_intact(false);
+  CHECK(ctl(daemon, {"verify-log", "--checkpoint", checkpoint}).exit_code == 1);
+  CHECK(ctl(daemon, {"verify-log", "--checkpoint", "/no/such/file"}).exit_code == 7);
+}
+
+TEST_CASE("what is exported is printed as it is, or written to a file") {
+  FakeDaemon daemon;
+  CHECK(ctl(daemon, {"export-checkpoint"}).out == "a note\n");
+  CHECK(ctl(daemon, {"export-log-key"}).out == "a+key\n");
+  const std::string file = daemon.folder() + "/checkpoint";
+  std::ofstream(file) << "what was there";
+  const Run run = ctl(daemon, {"export-checkpoint", "--file", file});
+  CHECK(run.exit_code == 0);
+  CHECK(run.out.empty());
+  std::ifstream stream(file);
+  CHECK(std::string(std::istreambuf_iterator<char>(stream), {}) == "a note\n");
+  CHECK(ctl(daemon, {"export-checkpoint", "--file", "/no/such/folder/file"}).exit_code == 1);
+  CHECK(ctl(daemon, {"export-checkpoint", "--file", "x", "--state-dir", "y"}).exit_code == 2);
+}
+
 TEST_CASE("get-plugin-logs prints lines, safe for a terminal, or one entry a line as JSON") {
   FakeDaemon daemon;
   daemon.logs.resize(1);

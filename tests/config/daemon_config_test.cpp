@@ -73,6 +73,7 @@ log_retention_age_max: 12h
 log_payload_bytes_max: 0
 snapshot_every_events: 5000
 snapshot_every_bytes: 1048576
+log_checkpoint_interval_ms: 5000
 launcher_path: /opt/launcher
 plugin_uid_range: 600000-600100
 policy:
@@ -97,6 +98,7 @@ policy:
   CHECK(config.log_payload_bytes_max == 0);
   CHECK(config.snapshot_every_events == 5'000);
   CHECK(config.snapshot_every_bytes == 1'048'576);
+  CHECK(config.log_checkpoint_interval_ms == 5000);
   CHECK(config.launcher_path == "/opt/launcher");
   CHECK(config.plugin_uid_range == "600000-600100");
   REQUIRE(config.policy.size() == 2);
@@ -131,6 +133,8 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "log_payload_bytes_max: 786433",
                            "snapshot_every_events: 99",
                            "snapshot_every_bytes: 65535",
+                           "log_checkpoint_interval_ms: 99",
+                           "log_checkpoint_interval_ms: 86400001",
                            "state_dir: 5",
                            "policy: all",
                            "policy: [x]",

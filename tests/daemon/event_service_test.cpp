@@ -31,7 +31,7 @@ class Service {
         .folder = folder_ + "/log", .segment_bytes = 256 * 1024, .retention_bytes_max = retention_bytes_max};
     log = EventLog::open(options, {}, clock_).value();
     readers = std::make_unique<LogReaders>(*log);
-    service_ = std::make_unique<GrpcEventService>(*readers, folder_ + "/log");
+    service_ = std::make_unique<GrpcEventService>(*readers, folder_);
     grpc::ServerBuilder builder;
     builder.RegisterService(&service_->service());
     queue_ = builder.AddCompletionQueue();
@@ -278,7 +278,7 @@ TEST_CASE("a verification ends early when nobody wants it any more") {
   service.append(200, 4'000);
   int asked = 0;
   const auto verification =
-      event_log::verify(service.log_folder(), [&](std::uint64_t, std::uint64_t) { return ++asked < 2; });
+      event_log::verify(service.log_folder(), {}, [&](std::uint64_t, std::uint64_t) { return ++asked < 2; });
   REQUIRE_FALSE(verification.has_value());
   CHECK(verification.error().reason == Reason::kCancelled);
 }

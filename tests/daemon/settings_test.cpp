@@ -116,10 +116,12 @@ TEST_CASE("keys that need a restart are told apart") {
   after.python_interpreter = "/opt/python";
   after.node_interpreter = "/opt/node";
   after.log_segment_bytes = 1 << 20;
+  after.log_checkpoint_interval_ms = 1000;
   after.launcher_path = "/opt/launcher";
   after.plugin_uid_range = "1-2";
   CHECK(waiting(before, after) == Keys{"state_dir", "socket", "environment", "busy_poll_us", "python_interpreter",
-                                       "node_interpreter", "log_segment_bytes", "launcher_path", "plugin_uid_range"});
+                                       "node_interpreter", "log_segment_bytes", "log_checkpoint_interval_ms",
+                                       "launcher_path", "plugin_uid_range"});
 }
 
 TEST_CASE("what bounds the log is in force at once") {
