@@ -77,7 +77,7 @@ ExitCode verify_log(Context& context, const VerifyOptions& options) {
       connection.call<v1::EventService>(&v1::EventService::Stub::VerifyLog, request, response, kChangeDeadlineMs);
   progress.end();
   if (!status.ok()) {
-    const std::string& subject = files.checkpoint.empty() ? context.verb : files.checkpoint;
+    const std::string& subject = options.checkpoint.empty() ? context.verb : options.checkpoint;
     return fail(context, connection.failure(subject, status));
   }
   if (context.json()) {
