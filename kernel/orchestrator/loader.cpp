@@ -139,6 +139,7 @@ void Loader::start(const std::shared_ptr<Load>& load) {
 void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready) {
   names_being_loaded_.erase(load->reserved_name);
   load->reserved_name.clear();
+  load->start.reset();  // from here on the process is the plugin's: a shutdown must not take it from under the actor
   v1::Event event;
   event.set_type("PluginLoaded");
   event.set_plugin_id(load->id.str());

@@ -350,7 +350,8 @@ void Orchestrator::shut_down(const std::string& reason, int drain_ms, std::funct
 }
 
 void Orchestrator::stop_plugins() {
-  if (plugins_stopping_ > 0 || !on_shut_down_) return;
+  // Idle, out of patience, asked again: whichever comes first, once.
+  if (std::exchange(plugins_told_to_stop_, true)) return;
   drain_timer_.cancel();
   dispatcher_.set_on_idle(nullptr);
   plugins_stopping_ = plugins_.size() + 1;

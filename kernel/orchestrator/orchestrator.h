@@ -156,6 +156,7 @@ class Orchestrator final : private PluginHost {
   Loader loader_;
   std::unordered_map<std::string, std::unique_ptr<PluginActor>> plugins_;
   bool shutting_down_ = false;
+  bool plugins_told_to_stop_ = false;
   std::size_t plugins_stopping_ = 0;
   std::function<void()> on_shut_down_;
   boost::asio::steady_timer drain_timer_;

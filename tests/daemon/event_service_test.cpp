@@ -138,7 +138,8 @@ TEST_CASE("followers that never read cost little memory, hold up no commit, and 
   const std::size_t before_kb = resident_kb();
   // 60 MB, all of it durable while nobody reads: a commit that waited for a follower would wait for ever.
   service.append(6'000, 10'000);
-  CHECK(resident_kb() < before_kb + 40 * 1024);
+  // Kept for all of them it would be 480 MB; the log's own queue and gRPC's buffers on both sides are in this process.
+  CHECK(resident_kb() < before_kb + 120 * 1024);
   EventSeq expected = first.events(first.events_size() - 1).seq() + 1;
   const EventSeq last = service.log->last_seq();
   v1::ReplayEventsResponse batch;

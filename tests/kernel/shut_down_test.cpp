@@ -215,3 +215,14 @@ TEST_CASE("a restart that was due does not come any more") {
   CHECK(kernel.launcher().plugins.size() == 1);
   CHECK(is_last(kernel, "DaemonStopped"));
 }
+
+TEST_CASE("a load whose last event is on its way to the disk does not keep the daemon from ending") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  const auto load = kernel.load("hello");
+  // Not `until`: between PluginStarted and the answer lies only the sync.
+  while (kernel.launcher().plugins.empty() || kernel.orchestrator().list().empty()) kernel.io().run_one();
+  REQUIRE(kernel.shut_down());
+  CHECK(kernel.launcher().running() == 0);
+  CHECK(load->done());
+}
