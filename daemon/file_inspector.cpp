@@ -13,6 +13,7 @@
 #include "daemon/folder_digest.h"
 #include "daemon/manifest_message.h"
 #include "kernel/base/limits.h"
+#include "kernel/base/paths.h"
 #include "kernel/base/sys.h"
 
 namespace liongate::daemon {
@@ -29,10 +30,6 @@ Result<std::string> path_of(const UniqueFd& fd) {
   const ssize_t length = ::readlink(link.c_str(), path.data(), path.size());
   if (length <= 0) return make_errno_error(Reason::kInternal, "readlink " + link, errno);
   return std::string(path.data(), static_cast<std::size_t>(length));
-}
-
-bool is_within(const std::string& path, const std::string& folder) {
-  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
 }
 
 Error no_entry_point(const std::string& entry, const std::string& why) {
@@ -188,7 +185,7 @@ Result<void> FileInspector::check_entry_point(v1::PluginLoaded& loaded) {
     return no_entry_point(given, "must lie in the plugin's folder (only a command may name a program of the system)");
   }
   const std::string entry = absolute ? given : (fs::path(loaded.folder()) / given).lexically_normal().string();
-  if (!absolute && !is_within(entry, loaded.folder())) return no_entry_point(given, "lies outside the plugin's folder");
+  if (!absolute && !is_inside(entry, loaded.folder())) return no_entry_point(given, "lies outside the plugin's folder");
   std::error_code ignored;
   const std::string target = absolute ? fs::canonical(entry, ignored).string() : entry;
   if (absolute && !target.empty() && !target.starts_with("/usr/")) {
@@ -213,7 +210,7 @@ Result<void> FileInspector::check_entry_point(v1::PluginLoaded& loaded) {
   }
   if (!absolute) {
     LG_ASSIGN(const std::string real, path_of(*fd));
-    if (!is_within(real, loaded.folder())) return no_entry_point(given, "leads outside the plugin's folder");
+    if (!is_inside(real, loaded.folder())) return no_entry_point(given, "leads outside the plugin's folder");
   }
   std::string head(512, '\0');
   LG_ASSIGN(const std::size_t got, sys::read_at(fd->get(), std::as_writable_bytes(std::span(head)), 0));

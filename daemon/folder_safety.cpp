@@ -6,6 +6,8 @@
 #include <array>
 #include <filesystem>
 
+#include "kernel/base/paths.h"
+
 namespace liongate::daemon {
 namespace {
 
@@ -51,10 +53,6 @@ constexpr std::array kSystemFolders = {"/",
                                        "/usr/lib/liongate/plugins"};
 constexpr std::array kKernelFolders = {"/proc", "/sys", "/dev"};
 
-bool is_within(const std::string& path, const std::string& folder) {
-  return path == folder || (path.starts_with(folder) && (folder.back() == '/' || path[folder.size()] == '/'));
-}
-
 Error unsafe(const std::string& folder, const std::string& why) {
   return make_error(Reason::kUnsafeFolder, "the plugin's folder " + folder + " " + why).with("folder", folder);
 }
@@ -82,12 +80,12 @@ Result<void> check_folder(const std::string& folder, const struct stat& info, ui
     return unsafe(folder, "is a system folder").with_hint(own_folder);
   }
   for (const char* kernel_folder : kKernelFolders) {
-    if (is_within(folder, kernel_folder))
+    if (is_same_or_inside(folder, kernel_folder))
       return unsafe(folder, "belongs to the operating system").with_hint(own_folder);
   }
   if (is_home(folder, caller_uid)) return unsafe(folder, "is a home folder").with_hint(own_folder);
   for (const std::string& own : rules.own_folders) {
-    if (is_within(folder, own) || is_within(own, folder)) {
+    if (is_same_or_inside(folder, own) || is_same_or_inside(own, folder)) {
       return unsafe(folder, "overlaps the daemon's own " + own).with_hint(own_folder);
     }
   }

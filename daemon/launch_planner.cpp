@@ -1,6 +1,7 @@
 #include "daemon/launch_planner.h"
 
 #include "kernel/base/limits.h"
+#include "kernel/base/paths.h"
 
 #include <sys/stat.h>
 
@@ -27,12 +28,8 @@ std::string relative_entry(const v1::PluginLoaded& loaded) {
   return std::filesystem::path(loaded.entry_point_path()).lexically_relative(loaded.folder()).string();
 }
 
-bool is_within(const std::string& path, const std::string& folder) {
-  return path.size() > folder.size() && path.starts_with(folder) && path[folder.size()] == '/';
-}
-
 std::string inside_entry(const v1::PluginLoaded& loaded) {
-  if (!is_within(loaded.entry_point_path(), loaded.folder())) return loaded.entry_point_path();
+  if (!is_inside(loaded.entry_point_path(), loaded.folder())) return loaded.entry_point_path();
   return std::string(kPluginFolder) + "/" + relative_entry(loaded);
 }
 
@@ -163,7 +160,7 @@ void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRe
       };
       const std::string path = without_slash(source.string());
       const auto access = kind == "fs_write" ? sandbox::Access::kReadWrite : sandbox::Access::kReadOnly;
-      if (is_within(path, loaded.folder())) {
+      if (is_inside(path, loaded.folder())) {
         // The folder is executable at /plugin: what is granted below it must not be, wherever it is looked at.
         request.binds.push_back(
             {path, kPluginFolder + path.substr(loaded.folder().size()), access, sandbox::Presence::kRequired, false});

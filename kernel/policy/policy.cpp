@@ -4,13 +4,10 @@
 #include <filesystem>
 #include <vector>
 
+#include "kernel/base/paths.h"
+
 namespace liongate::policy {
 namespace {
-
-bool is_within(const std::string& path, const std::string& folder) {
-  return path == folder || (path.size() > folder.size() && path.compare(0, folder.size(), folder) == 0 &&
-                            (folder.back() == '/' || path[folder.size()] == '/'));
-}
 
 std::string normalised(const std::string& path, const std::string& folder) {
   const std::filesystem::path given(path);
@@ -36,7 +33,8 @@ std::vector<std::string> spellings_of(const std::string& permission, const std::
   if (colon == std::string::npos || (kind != "fs_read" && kind != "fs_write")) return {permission};
   const std::string path = normalised(permission.substr(colon + 1), folder);
   std::vector<std::string> spellings = {kind + ":" + path};
-  if (is_within(path, folder) && path != folder) spellings.push_back(kind + ":./" + path.substr(folder.size() + 1));
+  if (is_same_or_inside(path, folder) && path != folder)
+    spellings.push_back(kind + ":./" + path.substr(folder.size() + 1));
   return spellings;
 }
 
@@ -53,18 +51,18 @@ std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::st
   if (kind != "fs_read" && kind != "fs_write") return std::nullopt;
   const std::string path = normalised(colon == std::string::npos ? "" : permission.substr(colon + 1), folder);
   for (const char* kernel_folder : {"/proc", "/sys", "/dev"}) {
-    if (is_within(path, kernel_folder)) {
+    if (is_same_or_inside(path, kernel_folder)) {
       return refusal(permission, "protected folder", path + " belongs to the operating system",
                      "grant files, not " + path);
     }
   }
   for (const std::string& own : policy.protected_folders) {
-    if (is_within(path, own) || is_within(own, path)) {
+    if (is_same_or_inside(path, own) || is_same_or_inside(own, path)) {
       return refusal(permission, "protected folder", path + " overlaps the daemon's own folder " + own,
                      "grant a folder that neither contains nor lies in the daemon's state and socket folders");
     }
   }
-  if (kind == "fs_write" && is_within(folder, path)) {
+  if (kind == "fs_write" && is_same_or_inside(folder, path)) {
     return refusal(permission, "own program", path + " holds the plugin's own program",
                    "grant a folder below the plugin's, or elsewhere: a plugin never writes what it runs");
   }
