@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,7 +43,8 @@ def test_the_refused_start_names_the_remedy_and_the_remedy_works(damaged: Daemon
     before = {path.name: path.read_bytes() for path in segments(damaged)}
     verified = command_line.run(paths.LIONGATECTL, "verify-log", "--state-dir", damaged.state_dir, "-o", "json").json()
     last_good = int(verified["damages"][0]["seq"])
-    # A daemon reads the seals of inner segments only; the damage meets it when it replays.
+    # A daemon reads the seals of inner segments only; the damage meets it when it replays, from the first event on.
+    shutil.rmtree(damaged.state_dir / "snapshots")
     with pytest.raises(DidNotStart) as refused:
         damaged.start()
     assert refused.value.exit_code == 1
@@ -63,6 +65,17 @@ def test_the_refused_start_names_the_remedy_and_the_remedy_works(damaged: Daemon
     assert damaged.invoke("hello", "on").text == "Hello from hello: on"
     events = damaged.events()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
+
+
+def test_damage_that_a_snapshot_spares_the_start_is_told_to_who_reads_there(damaged: Daemon) -> None:
+    damaged.start()
+    assert damaged.invoke("hello", "on").text == "Hello from hello: on"
+    reading = damaged.ctl("replay-log", "-o", "jsonl")
+    assert reading.exit_code == 1
+    assert "LOG_CORRUPT" in reading.err and "verify-log names every damage" in reading.err
+    verifying = damaged.ctl("verify-log")
+    assert verifying.exit_code == 1
+    assert "bad_crc" in verifying.text
 
 
 def test_the_report_as_json(damaged: Daemon) -> None:
