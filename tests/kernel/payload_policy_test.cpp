@@ -65,7 +65,7 @@ TEST_CASE("what is at a path is replaced, everything else stays") {
                                      {"/user/token", "/password", "/absent", "/user/name/deeper"});
   CHECK(content.text() == R"({"user":{"name":"ada","token":"[redacted]"},"password":"[redacted]"})");
   CHECK(content.left_out() == "redacted");
-  CHECK(content.sha256().empty());  // of a password it would tell too much
+  CHECK(content.sha256().empty());    // of a password it would tell too much
   CHECK(content.size_bytes() == 70);  // always the real length
 }
 
