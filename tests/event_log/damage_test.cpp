@@ -64,6 +64,7 @@ TEST_CASE("a log cut anywhere in its last batch loses that batch and no other") 
       std::filesystem::create_directory(folder.path + "/log");
       std::string torn = whole.substr(0, cut);
       if (zeroed) torn.resize(whole.size());
+      if (torn == whole) continue;  // what was cut off were zeroes: one hash in 256 ends with one
       write_bytes(path, torn);
       Recovery recovery;
       REQUIRE(opens(folder.path + "/log", &recovery));

@@ -84,9 +84,15 @@ def test_started_as_root_the_daemon_becomes_the_service_user(service_host: Daemo
         assert path.lstat().st_uid == SERVICE_UID, path
 
 
+def others_can_reach(path: Path) -> bool:
+    return all(folder.stat().st_mode & 0o001 for folder in path.resolve().parents)
+
+
 @pytest.mark.root_only("the daemon becomes another user")
 @pytest.mark.parametrize("plugin", ["hello", "hello-python", "hello-command"])
 def test_plugins_run_under_the_service_user_s_daemon(service_host: Daemon, plugin: str) -> None:
+    if plugin == "hello-python" and not others_can_reach(paths.LIONGATED):
+        pytest.skip("the clone lies in a folder of root's alone: the service user does not find the Python SDK there")
     service_host.load(plugin)
     assert "test" in service_host.invoke(plugin, "test").text
     assert not {uid for pid in service_host.sandbox_pids() for uid in uids_of(pid)} & {0, SERVICE_UID}
