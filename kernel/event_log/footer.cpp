@@ -33,7 +33,7 @@ bool equals(std::string_view joined, const Names& names) {
   for (const std::string_view name : names) {
     std::uint16_t length = 0;
     std::memcpy(&length, joined.data(), sizeof length);
-    if (length != name.size() || std::memcmp(joined.data() + sizeof length, name.data(), length) != 0) return false;
+    if (joined.substr(sizeof length, length) != name) return false;
     joined.remove_prefix(sizeof length + length);
   }
   return true;
