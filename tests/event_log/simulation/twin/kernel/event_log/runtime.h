@@ -40,7 +40,7 @@ struct SteadyClock {
   using rep = duration::rep;
   using period = duration::period;
   using time_point = std::chrono::time_point<SteadyClock>;
-  static constexpr bool is_steady = true;
+  static constexpr bool is_steady = true;  // NOLINT(readability-identifier-naming): the standard's name
   static time_point now() { return time_point(duration(simulation::Fibers::current().now_ns())); }
 };
 
