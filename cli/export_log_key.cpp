@@ -1,8 +1,5 @@
-#include <ostream>
-
 #include "cli/connection.h"
 #include "cli/evidence_file.h"
-#include "cli/json_output.h"
 #include "cli/program.h"
 #include "cli/sibling_program.h"
 #include "liongate/v1/event_service.grpc.pb.h"
@@ -18,17 +15,7 @@ ExitCode export_log_key(Context& context, const std::string& state_dir, const st
   const grpc::Status status =
       connection.call<v1::EventService>(&v1::EventService::Stub::ExportLogKey, request, response, kReadDeadlineMs);
   if (!status.ok()) return fail(context, connection.failure(context.verb, status));
-  if (!file.empty()) {
-    const auto written = write_evidence(file, response.key() + "\n");
-    if (!written) return fail(context, failure_of(written.error(), context.verb));
-    return finish(context);
-  }
-  if (context.json()) {
-    print_json(context, response);
-  } else {
-    context.out << response.key() << '\n';
-  }
-  return finish(context);
+  return deliver_evidence(context, file, response.key() + "\n", response);
 }
 
 }  // namespace

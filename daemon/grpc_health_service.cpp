@@ -1,7 +1,6 @@
 #include "daemon/grpc_health_service.h"
 
 #include <algorithm>
-#include <array>
 #include <string_view>
 
 #include "daemon/grpc_server.h"
@@ -46,6 +45,7 @@ void GrpcHealthService::serve(const GrpcEdge& edge) {
       service_, &Service::RequestWatch, edge.queue, edge.open_calls, [this, &edge](std::shared_ptr<WatchCall> call) {
         const std::uint64_t token = ++last_token_;
         call->set_on_end([this, &edge, token] { edge.post([this, token] { watchers_.erase(token); }); });
+        call->set_on_drained([this, &edge, token] { edge.post([this, token] { on_drained(token); }); });
         edge.post([this, token, call = std::move(call)]() mutable { watch(token, std::move(call)); });
       }}));
 }
@@ -65,29 +65,34 @@ void GrpcHealthService::watch(std::uint64_t token, std::shared_ptr<WatchCall> ca
 
 void GrpcHealthService::tell(Watcher& watcher, Status status) {
   watcher.told = status;
+  watcher.writing = true;
   HealthCheckResponse response;
   response.set_status(status);
-  if (watcher.call->write(std::move(response)) > limits::kHealthChangesQueuedMax) {
-    watcher.call->fail(make_error(Reason::kQueueFull, "the watcher does not read"));
-  }
+  watcher.call->write(std::move(response));
 }
 
-void GrpcHealthService::tell_watchers(const std::string* name) {
-  for (auto& [token, watcher] : watchers_) {
-    const std::string& service = watcher.call->request().service();
-    if (name != nullptr && service != *name) continue;
-    if (const Status status = status_of(service); status != watcher.told) tell(watcher, status);
-  }
+void GrpcHealthService::tell_if_changed(Watcher& watcher) {
+  if (watcher.writing) return;
+  if (const Status status = status_of(watcher.call->request().service()); status != watcher.told) tell(watcher, status);
+}
+
+void GrpcHealthService::on_drained(std::uint64_t token) {
+  const auto found = watchers_.find(token);
+  if (found == watchers_.end()) return;
+  found->second.writing = false;
+  tell_if_changed(found->second);
 }
 
 void GrpcHealthService::set_serving(bool serving) {
   serving_ = serving;
-  tell_watchers(nullptr);
+  for (auto& [token, watcher] : watchers_) tell_if_changed(watcher);
 }
 
 void GrpcHealthService::plugin_changed(const std::string& name) {
   const std::string service = std::string(kPluginPrefix) + name;
-  tell_watchers(&service);
+  for (auto& [token, watcher] : watchers_) {
+    if (watcher.call->request().service() == service) tell_if_changed(watcher);
+  }
 }
 
 }  // namespace liongate::daemon

@@ -4,6 +4,9 @@
 // while it is RUNNING. Answers are made from the kernel's own state on the kernel thread, so that a kernel that hangs
 // does not look healthy and no name outlives its plugin.
 //
+// A watcher is written to when it has read what it was told before: it then hears the state of that moment, so that one
+// that does not read costs nothing.
+//
 // Ownership and thread: owned by the daemon; kernel thread but for the tags of gRPC. At most
 // limits::kHealthWatchersMax watch at a time (kQueueFull beyond it).
 #pragma once
@@ -39,12 +42,14 @@ class GrpcHealthService {
   struct Watcher {
     std::shared_ptr<WatchCall> call;
     Status told;
+    bool writing = false;
   };
 
   Status status_of(const std::string& name);
   void watch(std::uint64_t token, std::shared_ptr<WatchCall> call);
   void tell(Watcher& watcher, Status status);
-  void tell_watchers(const std::string* name);
+  void tell_if_changed(Watcher& watcher);
+  void on_drained(std::uint64_t token);
 
   orchestrator::Orchestrator& kernel_;
   bool serving_ = false;

@@ -18,7 +18,7 @@
 namespace liongate::daemon {
 namespace {
 
-constexpr int kStateDepthMax = 8;
+constexpr int kStateDepthMax = 8;  // folders below the state folder: our own are two deep
 
 Result<void> drop_capabilities() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
@@ -55,7 +55,11 @@ Result<void> hand_over_folder(UniqueFd folder, const std::string& path, const st
   const std::unique_ptr<DIR, int (*)(DIR*)> entries(::fdopendir(folder.get()), &::closedir);
   if (!entries) return make_errno_error(Reason::kInternal, "list " + path, errno);
   const int folder_fd = folder.release();  // the DIR closes it
-  while (const dirent* entry = ::readdir(entries.get())) {
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(entries.get());
+    if (entry == nullptr && errno != 0) return make_errno_error(Reason::kInternal, "list " + path, errno);
+    if (entry == nullptr) return {};
     const std::string name = entry->d_name;
     if (name == "." || name == "..") continue;
     UniqueFd file(::openat(folder_fd, name.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC));
@@ -74,7 +78,6 @@ Result<void> hand_over_folder(UniqueFd folder, const std::string& path, const st
       LG_TRY(hand_over_folder(std::move(inner), path + "/" + name, user, depth - 1));
     }
   }
-  return {};
 }
 
 Result<void> become(const struct passwd& user, const std::string& state_dir, const std::string& socket) {

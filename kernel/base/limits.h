@@ -111,7 +111,6 @@ inline constexpr std::size_t kConnectionsMax = 1024;
 inline constexpr int kGrpcMessageBytesMax = 17 * 1024 * 1024;
 inline constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path less its terminator
 inline constexpr std::size_t kHealthWatchersMax = 64;
-inline constexpr std::size_t kHealthChangesQueuedMax = 256;  // to one watcher that does not read
 inline constexpr int kShutdownDrainMs = 5'000;
 
 // --- launcher ---

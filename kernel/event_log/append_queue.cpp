@@ -15,7 +15,7 @@ constexpr std::size_t kTerminalShare = 2;
 
 }  // namespace
 
-std::span<std::byte> Batch::make_room(std::size_t bytes) {
+std::span<std::byte> Batch::add_uncounted(std::size_t bytes) {
   if (used_ + bytes + kLinkRecordBytes > capacity_) {
     const std::size_t wanted = std::max({capacity_ * 2, used_ + bytes + kLinkRecordBytes, kBatchBytesInitial});
     auto larger = std::make_unique_for_overwrite<std::byte[]>(wanted);
@@ -28,12 +28,8 @@ std::span<std::byte> Batch::make_room(std::size_t bytes) {
   return record;
 }
 
-std::span<std::byte> Batch::add_uncounted(std::size_t bytes) {
-  return make_room(bytes);
-}
-
 std::span<std::byte> Batch::add(std::size_t bytes, EventSeq seq, std::int64_t time_ns) {
-  const std::span<std::byte> record = make_room(bytes);
+  const std::span<std::byte> record = add_uncounted(bytes);
   if (count_ == 0) first_seq_ = seq;
   ++count_;
   last_seq_ = seq;

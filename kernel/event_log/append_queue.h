@@ -37,8 +37,6 @@ class Batch {
   std::int64_t last_time_ns() const { return last_time_ns_; }
 
  private:
-  std::span<std::byte> make_room(std::size_t bytes);
-
   std::unique_ptr<std::byte[]> bytes_;
   std::size_t capacity_ = 0;
   std::size_t used_ = 0;

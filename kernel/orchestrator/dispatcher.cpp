@@ -208,17 +208,17 @@ Result<EventSeq> Dispatcher::record_invoked(Call& call, const registry::PluginRe
 void Dispatcher::record_refused(const CallRequest& request, const PluginActor& actor, const Error& error) {
   if (error.reason == Reason::kShuttingDown) return;  // nothing comes after DaemonStopped; the caller is told
   // A flood of refused calls must not fill the log: of full queues one is noted in a second, of the rest a hundred.
+  RefusalWindow& window = error.reason == Reason::kQueueFull ? full_queues_ : other_refusals_;
   const MonotonicTime now = context_.clock.now();
-  if (now - refusals_since_ >= kRefusalWindow) {
-    refusals_since_ = now;
-    refusals_recorded_ = 0;
+  if (now - window.since >= kRefusalWindow) {
+    window.since = now;
+    window.recorded = 0;
   }
-  const int recorded_max = error.reason == Reason::kQueueFull ? 1 : limits::kRefusalsRecordedPerSecondMax;
-  if (refusals_recorded_ >= recorded_max) {
+  if (window.recorded >= window.recorded_max) {
     ++refusals_skipped_;
     return;
   }
-  ++refusals_recorded_;
+  ++window.recorded;
   v1::Event event = plugin_event("PluginError", actor.record(), request.actor);
   event.set_correlation_id(request.correlation_id.empty()
                                ? new_uuid()

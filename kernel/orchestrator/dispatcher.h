@@ -70,8 +70,14 @@ class Dispatcher final : public CallSink {
   bool closed_ = false;
   v1::Event invoked_event_;  // reused: their strings keep their memory
   v1::Event result_event_;
-  MonotonicTime refusals_since_{};  // the second in which refusals are counted
-  int refusals_recorded_ = 0;
+  // Refused calls of one kind that were recorded in the present second.
+  struct RefusalWindow {
+    int recorded_max;
+    MonotonicTime since{};
+    int recorded = 0;
+  };
+  RefusalWindow full_queues_{1};
+  RefusalWindow other_refusals_{limits::kRefusalsRecordedPerSecondMax};
   std::uint64_t refusals_skipped_ = 0;  // since the last that was recorded
   std::function<void()> on_idle_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for what is posted and may come after the end

@@ -133,3 +133,18 @@ def test_what_the_service_user_linked_into_its_state_is_not_handed_over(service_
     with pytest.raises(DidNotStart, match="is a hard link"):
         service_host.start()
     assert precious.stat().st_uid == 0
+
+
+@pytest.mark.root_only("the daemon becomes another user")
+def test_a_state_folder_nested_beyond_the_bound_is_not_handed_over(service_host: Daemon) -> None:
+    service_host.disconnect()
+    assert service_host.stop() == 0
+    depth_max = 8  # kStateDepthMax in daemon/privileges.cpp
+    innermost = service_host.state_dir.joinpath(*["d"] * depth_max)
+    innermost.mkdir(parents=True)
+    service_host.start()
+    assert innermost.stat().st_uid == SERVICE_UID
+    assert service_host.stop() == 0
+    (innermost / "d").mkdir()
+    with pytest.raises(DidNotStart, match="nested too deeply"):
+        service_host.start()
