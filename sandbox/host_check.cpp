@@ -19,6 +19,7 @@
 #include <functional>
 
 #include "sandbox/grant_trees.h"
+#include "sandbox/landlock.h"
 #include "sandbox/packet_socket.h"
 #include "sandbox/privileges.h"
 #include "sandbox/sandbox_process.h"
@@ -32,8 +33,6 @@ constexpr long kCgroup2Magic = 0x63677270;
 constexpr unsigned long kHiddenFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 // The id a trial child is given as root: the first of the range, which no sandbox of a just started launcher has yet.
 constexpr uid_t kTrialUid = 2'147'000'000;
-constexpr int kLandlockCreateRuleset = 444;
-constexpr unsigned kLandlockVersionFlag = 1;
 
 constexpr const char* kUserNamespaceRemedy =
     "allow user namespaces: sysctl user.max_user_namespaces=10000; on Ubuntu sysctl "
@@ -168,6 +167,22 @@ void check_mandatory(HostReport& report, HostMode mode) {
   add("system call filter", try_in_child(load_trial_filter), "seccomp filter of a plugin", kKernelRemedy);
 }
 
+// It must not only load but hold: with no rule at all, opening a file is refused.
+int restrict_and_open() {
+  LandlockRules rules(landlock_abi());
+  if (!rules.create() || !set_no_new_privileges() || !rules.restrict_self()) return errno;
+  return ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : EPROTO;
+}
+
+void add_landlock(HostReport& report) {
+  const int abi = landlock_abi();
+  const std::string missing = missing_at_landlock_abi(abi);
+  const std::string what = "ABI " + std::to_string(abi) + (missing.empty() ? "" : "; not " + missing);
+  report.mechanisms.push_back(judged("landlock", false, abi > 0 ? try_in_child(restrict_and_open) : EOPNOTSUPP,
+                                     abi > 0 ? what : "landlock_create_ruleset",
+                                     "a kernel with CONFIG_SECURITY_LANDLOCK and landlock in its lsm= list"));
+}
+
 void check_degradable(HostReport& report, HostMode mode) {
   const auto add = [&report](std::string name, int sys_errno, std::string what, std::string remedy) {
     report.mechanisms.push_back(judged(std::move(name), false, sys_errno, std::move(what), std::move(remedy)));
@@ -183,9 +198,7 @@ void check_degradable(HostReport& report, HostMode mode) {
       "start liongated as root, on a kernel and file system that have them (5.12, ext4, xfs, btrfs)");
   const auto deny = [] { return errno_unless(::prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0); };
   add("deny write-execute", try_in_child(deny), "prctl; the filter does most of it anyway", "Linux 6.3");
-  const long abi = ::syscall(kLandlockCreateRuleset, nullptr, 0, kLandlockVersionFlag);
-  add("landlock", abi > 0 ? 0 : errno, abi > 0 ? "ABI " + std::to_string(abi) + "; not used yet" : "not used yet",
-      "a kernel with CONFIG_SECURITY_LANDLOCK and landlock in the lsm= list");
+  add_landlock(report);
   add("cgroup v2 delegation", find_cgroup2(), "a writable cgroup2 at /sys/fs/cgroup; not used yet",
       "boot with systemd.unified_cgroup_hierarchy=1 and Delegate=yes");
 }

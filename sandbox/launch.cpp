@@ -40,14 +40,15 @@ std::uint64_t microseconds(const timeval& time) {
 
 }  // namespace
 
-Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descriptors, HostMode mode, HostIds ids) {
+Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
+                             HostIds ids) {
   StepClock clock;
   clock.begin(Step::kCheckRequest);
   LG_TRY(check_request(request, descriptors.size()));
   clock.begin(Step::kPinGrant);
-  LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, mode, ids));
+  LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, host.mode, ids));
   clock.begin(Step::kCreateNamespaces);
-  SandboxPlan plan{std::move(request), mode, ids, std::move(pinned), std::move(descriptors)};
+  SandboxPlan plan{std::move(request), host, ids, std::move(pinned), std::move(descriptors)};
   LG_ASSIGN(SandboxProcess process, start_sandbox(plan));
   clock.end();
   return Launch(std::move(plan), std::move(process), clock);

@@ -21,7 +21,8 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 class Launch {
  public:
   // Errors are setup errors.
-  static Result<Launch> begin(LaunchRequest request, std::vector<UniqueFd> descriptors, HostMode mode, HostIds ids);
+  static Result<Launch> begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
+                              HostIds ids);
 
   int pidfd() const { return process_.pidfd.get(); }
   int channel() const { return process_.channel.get(); }

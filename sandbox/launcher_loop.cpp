@@ -57,8 +57,8 @@ std::size_t affordable_launches() {
 
 }  // namespace
 
-LauncherLoop::LauncherLoop(int control_socket, int files_socket, HostMode mode, UidRange uids)
-    : mode_(mode), uids_(uids), control_(control_socket), files_(files_socket) {}
+LauncherLoop::LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids)
+    : host_(host), uids_(uids), control_(control_socket), files_(files_socket) {}
 
 Result<void> LauncherLoop::run() {
   LG_TRY(prepare());
@@ -161,7 +161,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
   if (!ids) {
     return control_.send(setup_failure(launch_id, setup_error(Step::kCheckRequest, EAGAIN, "too many sandboxes")));
   }
-  auto launch = Launch::begin(std::move(request), std::move(descriptors), mode_, *ids);
+  auto launch = Launch::begin(std::move(request), std::move(descriptors), host_, *ids);
   if (!launch) {
     give_back(*ids);
     return control_.send(setup_failure(launch_id, launch.error()));
@@ -205,7 +205,7 @@ Result<void> LauncherLoop::begin_host_check() {
   LG_ASSIGN(auto ends, packet_socket_pair());
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
-  if (pid == 0) answer_host_check(ends.second.get(), mode_);
+  if (pid == 0) answer_host_check(ends.second.get(), host_.mode);
   host_check_ = HostCheck{pid, std::move(ends.first),
                           std::chrono::steady_clock::now() + std::chrono::milliseconds(kHostCheckTimeoutMs)};
   return watch(host_check_->answer.get(), EPOLLIN, Source::kHostCheck, 0);
@@ -215,7 +215,7 @@ Result<void> LauncherLoop::finish_host_check() {
   if (!host_check_) return {};
   auto packet = receive_packet(host_check_->answer.get());
   HostReport report;
-  report.rootless = mode_ == HostMode::kRootless;
+  report.rootless = host_.mode == HostMode::kRootless;
   report.mechanisms = {
       {"host check", false, true, "the trial process ended without an answer", "see the kernel's log"}};
   if (packet) {
@@ -266,14 +266,14 @@ void LauncherLoop::expire_late_ones() {
 }
 
 std::optional<HostIds> LauncherLoop::take_ids() {
-  if (mode_ == HostMode::kRootless) return HostIds{::geteuid(), ::getegid()};
+  if (host_.mode == HostMode::kRootless) return HostIds{::geteuid(), ::getegid()};
   const auto uid = uids_.take();
   if (!uid) return std::nullopt;
   return HostIds{*uid, *uid};
 }
 
 void LauncherLoop::give_back(HostIds ids) {
-  if (mode_ == HostMode::kRootful) uids_.give_back(ids.uid);
+  if (host_.mode == HostMode::kRootful) uids_.give_back(ids.uid);
 }
 
 }  // namespace liongate::sandbox

@@ -21,7 +21,7 @@ inline constexpr std::size_t kDescriptorsReserved = 256;
 class LauncherLoop {
  public:
   // The sockets are borrowed and made non-blocking.
-  LauncherLoop(int control_socket, int files_socket, HostMode mode, UidRange uids);
+  LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids);
 
   // Returns when the daemon is gone, or the error that makes going on senseless (a packet that does not decode).
   Result<void> run();
@@ -53,7 +53,7 @@ class LauncherLoop {
   std::optional<HostIds> take_ids();
   void give_back(HostIds ids);
 
-  HostMode mode_;
+  HostFacts host_;
   PluginUids uids_;
   UniqueFd epoll_;
   ReportQueue control_;

@@ -88,9 +88,9 @@ int main(int count, char** arguments) {
   leave_signals_to_daemon();
   close_other_descriptors();
   raise_descriptor_limit();
-  const HostMode mode = detect_host_mode();
+  const HostFacts host = find_host_facts();
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, mode, uids);
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, uids);
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

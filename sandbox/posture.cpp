@@ -1,5 +1,6 @@
 #include "sandbox/posture.h"
 
+#include "sandbox/landlock.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/root_builder.h"
 #include "sandbox/setup_channel.h"
@@ -18,7 +19,7 @@ std::string joined(const std::vector<std::string>& names) {
 }
 
 Mechanism user_of(const SandboxPlan& plan) {
-  if (plan.mode == HostMode::kRootful) {
+  if (plan.host.mode == HostMode::kRootful) {
     return {"own host user", kActive, "uid " + std::to_string(plan.ids.uid) + " outside, 1000 inside, no groups"};
   }
   return {"own host user", kAbsent, "rootless: the daemon's user and its supplementary groups outside, 1000 inside"};
@@ -30,6 +31,17 @@ Mechanism translation_of(const PinnedGrants& pinned) {
   }
   if (pinned.translated.empty()) return {"idmapped grants", kNotApplicable, "no grant needs one"};
   return {"idmapped grants", kActive, joined(pinned.translated)};
+}
+
+Mechanism landlock_of(const SandboxPlan& plan, std::uint32_t active) {
+  if ((active & static_cast<std::uint32_t>(Gained::kLandlock)) == 0) {
+    return {"landlock", kAbsent, "the kernel has none: mounts and the filter alone"};
+  }
+  const std::string abi = "ABI " + std::to_string(plan.host.landlock_abi) + ": files as they are mounted";
+  const std::string missing = missing_at_landlock_abi(plan.host.landlock_abi);
+  if (missing.empty())
+    return {"landlock", kActive, abi + ", no device ioctls, no TCP, no signals or abstract sockets out"};
+  return {"landlock", kActive, abi + "; not " + missing};
 }
 
 Mechanism memory_of(const LaunchRequest& request) {
@@ -81,7 +93,7 @@ std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active)
       std::move(write_execute),
       {"resource limits", kActive, "rlimits"},
       memory_of(plan.request),
-      {"landlock", kAbsent, "not built in yet"},
+      landlock_of(plan, active),
       {"cgroup limits", kAbsent, "not built in yet"},
   };
 }

@@ -90,8 +90,9 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// Puts the passed descriptors at 0..n-1; the program's file and the report socket follow and close at exec.
-int arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, SetupReporter& reporter) {
+// Puts the passed descriptors at 0..n-1; the program's file, the report socket and the rules follow, close at exec.
+int arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, LandlockRules& rules,
+                        SetupReporter& reporter) {
   reporter.begin(Step::kDescriptors);
   constexpr int kParking = 64;  // above every place that is about to be filled
   const auto park = [&reporter](int fd) {
@@ -103,12 +104,17 @@ int arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, Set
   for (const UniqueFd& fd : passed) parked.push_back(park(fd.get()));
   const int parked_executable = park(executable);
   reporter.move_to(park(reporter.socket()));
+  if (rules.descriptor() >= 0) rules.move_to(UniqueFd(park(rules.descriptor())));
   int place = 0;
   for (const int fd : parked) reporter.require(::dup2(fd, place++) >= 0);
   const int executable_place = place++;
   reporter.require(::dup3(parked_executable, executable_place, O_CLOEXEC) >= 0);
   reporter.require(::dup3(reporter.socket(), place, O_CLOEXEC) >= 0);
   reporter.move_to(place++);
+  if (rules.descriptor() >= 0) {
+    reporter.require(::dup3(rules.descriptor(), place, O_CLOEXEC) >= 0);
+    rules.move_to(UniqueFd(place++));
+  }
   reporter.require(::syscall(SYS_close_range, place, ~0U, 0) == 0);
   return executable_place;
 }
@@ -166,17 +172,20 @@ Program open_program(const LaunchRequest& request, SetupReporter& reporter) {
   return program;
 }
 
-void start_program(SandboxPlan& plan, const Program& program, SetupReporter& reporter) {
+void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rules, SetupReporter& reporter) {
   const LaunchRequest& request = plan.request;
   reset_signals();
   ::umask(077);
-  const int executable = arrange_descriptors(plan.descriptors, program.executable.get(), reporter);
+  const int executable = arrange_descriptors(plan.descriptors, program.executable.get(), rules, reporter);
   const ExecArguments hidden = hide_exec_arguments(program, request, reporter);
   const FilterProgram filter = filter_with_secrets(request, hidden);
   give_up_privileges(reporter, request.allow_jit);
   // Limits after everything that needs memory or descriptors of ours, before the filter, which knows no setrlimit.
   reporter.begin(Step::kResourceLimits);
   reporter.require(set_resource_limits(request));
+  reporter.begin(Step::kLandlock);
+  reporter.require(rules.restrict_self());
+  if (rules.descriptor() >= 0) reporter.gained(Gained::kLandlock);
   reporter.begin(Step::kSystemCallFilter);
   reporter.ready_to_execute();
   reporter.require(load_filter(filter));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "kernel/base/unique_fd.h"
+#include "sandbox/landlock.h"
 #include "sandbox/sandbox_plan.h"
 #include "sandbox/setup_channel.h"
 
@@ -27,6 +28,7 @@ struct Program {
 // Opens what the request names. Called in pid 1 after the root is in place.
 Program open_program(const LaunchRequest& request, SetupReporter& reporter);
 
-[[noreturn]] void start_program(SandboxPlan& plan, const Program& program, SetupReporter& reporter);
+[[noreturn]] void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rules,
+                                SetupReporter& reporter);
 
 }  // namespace liongate::sandbox

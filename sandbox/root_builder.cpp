@@ -21,6 +21,20 @@ constexpr unsigned long kTmpfsFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr unsigned long kProcFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
 constexpr std::array<const char*, 5> kDevices{"null", "zero", "full", "random", "urandom"};
 
+// The one place that turns what is mounted into what Landlock allows.
+Reach reach_of(const Grant& grant) {
+  if ((grant.mount_attributes & MOUNT_ATTR_RDONLY) == 0) return Reach::kReadWrite;
+  return (grant.mount_attributes & MOUNT_ATTR_NOEXEC) == 0 ? Reach::kReadExecute : Reach::kRead;
+}
+
+// Notes at the step under way what may be done with what was just mounted or made.
+void allow(LandlockRules& rules, int place, Reach reach, std::string_view path, SetupReporter& reporter) {
+  const Step step = reporter.current();
+  reporter.begin(Step::kLandlockRules);
+  reporter.require(rules.allow(place, reach), path);
+  reporter.begin(step);
+}
+
 struct Device {
   std::string path;
   UniqueFd tree;
@@ -75,7 +89,8 @@ UniqueFd mount_new_root(SetupReporter& reporter) {
 }
 
 // Paths of the fresh root are used relative to it: it is the working folder, and nothing but our own folders is there.
-void mount_temporary_folders(MountTargets& targets, std::uint64_t bytes_max, SetupReporter& reporter) {
+void mount_temporary_folders(MountTargets& targets, std::uint64_t bytes_max, LandlockRules& rules,
+                             SetupReporter& reporter) {
   reporter.begin(Step::kTemporaryFolders);
   const std::string options = tmpfs_options(bytes_max, kTmpInodesMax, "1777");
   for (const char* folder : {"/tmp", "/dev/shm"}) {
@@ -83,14 +98,17 @@ void mount_temporary_folders(MountTargets& targets, std::uint64_t bytes_max, Set
     reporter.require(::mount("tmpfs", folder + 1, "tmpfs", kTmpfsFlags, options.c_str()) == 0, folder);
     const UniqueFd mounted = targets.folder(folder);
     reporter.require(mounted.valid() && targets.own(mounted.get()), folder);
+    allow(rules, mounted.get(), Reach::kReadWrite, folder, reporter);
   }
 }
 
-void attach_devices(MountTargets& targets, const std::vector<Device>& devices, SetupReporter& reporter) {
+void attach_devices(MountTargets& targets, const std::vector<Device>& devices, LandlockRules& rules,
+                    SetupReporter& reporter) {
   reporter.begin(Step::kDevices);
   for (const Device& device : devices) {
     const UniqueFd place = targets.mount_point(device.path, GrantKind::kFile);
     reporter.require(place.valid() && attach(device.tree.get(), place.get()), device.path);
+    allow(rules, device.tree.get(), Reach::kDevice, device.path, reporter);
   }
   constexpr std::array<std::array<const char*, 2>, 4> kLinks{{{"/proc/self/fd", "dev/fd"},
                                                               {"/proc/self/fd/0", "dev/stdin"},
@@ -99,13 +117,15 @@ void attach_devices(MountTargets& targets, const std::vector<Device>& devices, S
   for (const auto& [target, path] : kLinks) reporter.require(::symlink(target, path) == 0, path);
 }
 
-void attach_grants(MountTargets& targets, const std::vector<Grant>& grants, SetupReporter& reporter) {
+void attach_grants(MountTargets& targets, const std::vector<Grant>& grants, LandlockRules& rules,
+                   SetupReporter& reporter) {
   for (const Grant& grant : grants) {
     reporter.begin(Step::kMountPoint);
     const UniqueFd place = targets.mount_point(grant.target, grant.kind);
     reporter.require(place.valid(), grant.target);
     reporter.begin(Step::kBind);
     reporter.require(attach(grant.tree.get(), place.get()), grant.source);
+    allow(rules, grant.tree.get(), reach_of(grant), grant.target, reporter);
   }
 }
 
@@ -119,7 +139,8 @@ void make_links(MountTargets& targets, const std::vector<SymbolicLink>& links, S
   }
 }
 
-void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFile>& files, SetupReporter& reporter) {
+void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFile>& files, LandlockRules& rules,
+                           SetupReporter& reporter) {
   reporter.begin(Step::kSyntheticFile);
   for (const SyntheticFile& file : files) {
     std::string name;
@@ -129,6 +150,7 @@ void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFil
     reporter.require(made.valid(), file.path);
     const ssize_t written = ::write(made.get(), file.contents.data(), file.contents.size());
     reporter.require(written == static_cast<ssize_t>(file.contents.size()), file.path);
+    allow(rules, made.get(), Reach::kRead, file.path, reporter);
   }
 }
 
@@ -156,7 +178,7 @@ void lower_namespace_limits(SetupReporter& reporter) {
 }
 
 // Kernels before 5.8 know fewer options; less is asked for until one set is taken, and the posture says which.
-void mount_proc(SetupReporter& reporter) {
+void mount_proc(LandlockRules& rules, SetupReporter& reporter) {
   reporter.begin(Step::kMountProc);
   reporter.require(::mkdir("proc", 0555) == 0 || errno == EEXIST, "/proc");
   if (::mount("proc", "proc", "proc", kProcFlags, "subset=pid,hidepid=ptraceable") == 0) {
@@ -167,6 +189,9 @@ void mount_proc(SetupReporter& reporter) {
   } else {
     reporter.require(::mount("proc", "proc", "proc", kProcFlags, nullptr) == 0, "/proc");
   }
+  const UniqueFd proc(::open("proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  reporter.require(proc.valid(), "/proc");
+  allow(rules, proc.get(), Reach::kRead, "/proc", reporter);
 }
 
 void change_root(SetupReporter& reporter) {
@@ -182,22 +207,23 @@ void change_root(SetupReporter& reporter) {
 
 }  // namespace
 
-void build_root(SandboxPlan& plan, SetupReporter& reporter) {
+void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter) {
   ::umask(0);  // the modes below are meant as written
-  if (plan.mode == HostMode::kRootless) clone_grants(plan.pinned.grants, reporter);
+  if (plan.host.mode == HostMode::kRootless) clone_grants(plan.pinned.grants, reporter);
   const std::vector<Device> devices = clone_devices(reporter);
   const UniqueFd root = mount_new_root(reporter);
   MountTargets targets(root.get());
   reporter.require(targets.own(root.get()), "/");
+  allow(rules, root.get(), Reach::kList, "/", reporter);
   const std::uint64_t tmp_bytes_max = plan.request.limits.tmp_bytes_max;
   // The temporary folders come first: a grant may lie within /tmp.
-  mount_temporary_folders(targets, tmp_bytes_max != 0 ? tmp_bytes_max : kTmpBytesMaxDefault, reporter);
-  attach_devices(targets, devices, reporter);
-  attach_grants(targets, plan.pinned.grants, reporter);
+  mount_temporary_folders(targets, tmp_bytes_max != 0 ? tmp_bytes_max : kTmpBytesMaxDefault, rules, reporter);
+  attach_devices(targets, devices, rules, reporter);
+  attach_grants(targets, plan.pinned.grants, rules, reporter);
   make_links(targets, plan.request.links, reporter);
-  write_synthetic_files(targets, plan.request.files, reporter);
+  write_synthetic_files(targets, plan.request.files, rules, reporter);
   lower_namespace_limits(reporter);
-  mount_proc(reporter);
+  mount_proc(rules, reporter);
   change_root(reporter);
 }
 

@@ -4,6 +4,7 @@
 // user namespace and none of the host's. A failure ends the process through the reporter.
 #pragma once
 
+#include "sandbox/landlock.h"
 #include "sandbox/sandbox_plan.h"
 #include "sandbox/setup_channel.h"
 
@@ -14,7 +15,7 @@ inline constexpr std::uint64_t kRootInodesMax = 4096;
 inline constexpr std::uint64_t kTmpBytesMaxDefault = 64ULL * 1024 * 1024;  // /tmp and /dev/shm, each
 inline constexpr std::uint64_t kTmpInodesMax = 16 * 1024;
 
-// Builds the root and makes it the only file system there is.
-void build_root(SandboxPlan& plan, SetupReporter& reporter);
+// Builds the root and makes it the only file system there is. `rules`, already created, learn what was put into it.
+void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter);
 
 }  // namespace liongate::sandbox

@@ -53,7 +53,7 @@ void await_id_maps(SetupReporter& reporter) {
 
 void become_user(const SandboxPlan& plan, SetupReporter& reporter) {
   reporter.begin(Step::kBecomeUser);
-  if (plan.mode == HostMode::kRootful) {
+  if (plan.host.mode == HostMode::kRootful) {
     reporter.require(::setgroups(0, nullptr) == 0, "groups");
     reporter.require(::setresgid(kInsideUid, kInsideUid, kInsideUid) == 0, "group id");
     reporter.require(::setresuid(kInsideUid, kInsideUid, kInsideUid) == 0, "user id");
@@ -108,11 +108,14 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   start_session(reporter);
   set_host_name(plan.request.name, reporter);
   make_mounts_private(reporter);
-  build_root(plan, reporter);
+  LandlockRules rules(plan.host.landlock_abi);
+  reporter.begin(Step::kLandlockRules);
+  reporter.require(rules.create());
+  build_root(plan, rules, reporter);
   enter_working_folder(plan.request.working_directory, reporter);
   const Program program = open_program(plan.request, reporter);
   const pid_t pid = fork_program(reporter);
-  if (pid == 0) start_program(plan, program, reporter);
+  if (pid == 0) start_program(plan, program, rules, reporter);
   reap_until_end_of(pid, reporter);
 }
 

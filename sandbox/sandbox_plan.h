@@ -8,14 +8,14 @@
 
 #include "kernel/base/unique_fd.h"
 #include "sandbox/grant_trees.h"
-#include "sandbox/id_maps.h"
+#include "sandbox/host_facts.h"
 #include "sandbox/launch_protocol.h"
 
 namespace liongate::sandbox {
 
 struct SandboxPlan {
   LaunchRequest request;
-  HostMode mode = HostMode::kRootless;
+  HostFacts host;
   HostIds ids{};
   PinnedGrants pinned;
   std::vector<UniqueFd> descriptors;  // become 0..n-1 of the program

@@ -60,7 +60,7 @@ Result<SandboxProcess> start_sandbox(SandboxPlan& plan) {
     return setup_error(Step::kCreateNamespaces, sys_errno, explain_clone(sys_errno));
   }
   if (process.pid == 0) run_sandbox_init(plan, theirs.get());
-  if (auto mapped = write_id_maps(process.pid, plan.mode, plan.ids); !mapped) {
+  if (auto mapped = write_id_maps(process.pid, plan.host.mode, plan.ids); !mapped) {
     ::kill(process.pid, SIGKILL);
     ::waitpid(process.pid, nullptr, 0);
     return setup_error(Step::kMapIds, mapped.error().sys_errno, mapped.error().message);

@@ -28,6 +28,7 @@ enum class Gained : std::uint32_t {
   kSessionKeyring = 1U << 2,
   kPrivateSettings = 1U << 3,
   kDenyWriteExecute = 1U << 4,
+  kLandlock = 1U << 5,
 };
 
 enum class RecordKind : std::uint32_t { kStepFailed = 1, kReadyToExecute, kProgramStarted, kProgramEnded };
@@ -75,6 +76,7 @@ class SetupReporter {
   int socket() const { return socket_; }
   void move_to(int socket) { socket_ = socket; }
   void begin(Step step) { clock_.begin(step); }
+  Step current() const { return clock_.current(); }
   void gained(Gained mechanism) { active_ |= static_cast<std::uint32_t>(mechanism); }
 
   // Ends the process, reporting errno and `argument`, unless `done`.

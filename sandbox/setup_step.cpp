@@ -33,6 +33,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kDevices, "mount the devices", Blame::kHost},
     {Step::kMountPoint, "make the mount point", Blame::kRequest},
     {Step::kBind, "mount the granted path", Blame::kHost},
+    {Step::kLandlockRules, "write down what Landlock allows", Blame::kHost},
     {Step::kLink, "make the symbolic link", Blame::kRequest},
     {Step::kSyntheticFile, "write the synthetic file", Blame::kRequest},
     {Step::kPrivateSettings, "lower the kernel's limits for the namespaces", Blame::kRequest},
@@ -45,6 +46,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kDescriptors, "arrange the descriptors", Blame::kRequest},
     {Step::kResourceLimits, "set the resource limits", Blame::kRequest},
     {Step::kDropPrivileges, "drop all privileges", Blame::kHost},
+    {Step::kLandlock, "put the Landlock rules in force", Blame::kHost},
     {Step::kSystemCallFilter, "load the system call filter", Blame::kHost},
     {Step::kExecute, "execute the program", Blame::kRequest},
 }};

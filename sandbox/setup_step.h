@@ -31,6 +31,7 @@ enum class Step : std::uint32_t {
   kDevices,
   kMountPoint,
   kBind,
+  kLandlockRules,
   kLink,
   kSyntheticFile,
   kPrivateSettings,
@@ -43,6 +44,7 @@ enum class Step : std::uint32_t {
   kDescriptors,
   kResourceLimits,
   kDropPrivileges,
+  kLandlock,
   kSystemCallFilter,
   kExecute,
 };

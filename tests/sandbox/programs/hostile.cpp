@@ -227,6 +227,7 @@ int run(const std::string& verb, const char* self, const char* argument) {
   if (verb == "show") show_file(argument);
   if (verb == "list") show_folder(argument);
   if (verb == "open") tell(argument, ::open(argument, O_RDONLY));
+  if (verb == "open_for_writing") tell(argument, ::open(argument, O_WRONLY | O_NONBLOCK));
   if (verb == "descriptors") show_descriptors();
   if (verb == "kernel") try_kernel();
   if (verb == "network") try_network();
