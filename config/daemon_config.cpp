@@ -1,5 +1,6 @@
 #include "config/daemon_config.h"
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <charconv>
@@ -108,6 +109,7 @@ class ConfigReader {
       read_path("launcher_path", config_.launcher_path, kPathBytesMax);
     }
     read_uid_range();
+    read_allow_degraded();
   }
 
   template <typename Table, typename Value>
@@ -184,6 +186,28 @@ class ConfigReader {
       return;
     }
     config_.plugin_uid_range = *range;
+  }
+
+  void read_allow_degraded() {
+    const Node* list = reader_.get("allow_degraded");
+    if (list == nullptr) return;
+    std::string known;
+    for (const std::string_view name : kDegradableMechanisms) known += (known.empty() ? "" : ", ") + std::string(name);
+    if (!list->is(NodeKind::kList)) {
+      reader_.fault(*list, "allow_degraded", "must be a list of names", "name some of " + known);
+      return;
+    }
+    config_.allow_degraded.clear();
+    for (std::size_t i = 0; i < list->items.size(); ++i) {
+      const Node& item = list->items[i];
+      const std::string field = reader_.field("allow_degraded[" + std::to_string(i) + "]");
+      if (std::ranges::find(kDegradableMechanisms, item.text) == kDegradableMechanisms.end()) {
+        faults_.add(item.line, field, "`" + item.text + "` is not a mechanism that can be done without",
+                    "name some of " + known);
+      } else if (std::ranges::find(config_.allow_degraded, item.text) == config_.allow_degraded.end()) {
+        config_.allow_degraded.push_back(item.text);
+      }
+    }
   }
 
   void read_policy() {

@@ -3,6 +3,7 @@
 // Ownership and thread: a plain value; parsing opens only the file named. docs/configuration.md is the reference.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -33,6 +34,13 @@ struct PolicyRule {
   bool allow = false;
 };
 
+// What `allow_degraded` may name: mechanisms that a host can lack. Each is the name of a row in a plugin's posture and
+// in check-host, with underscores; docs/sandbox.md says what it means to do without.
+inline constexpr std::array<std::string_view, 12> kDegradableMechanisms{
+    "cgroup_limits",    "deny_write_execute", "hidden_processes", "idmapped_grants",      "landlock",
+    "namespace_limits", "ordinary_groups",    "own_host_user",    "process_number_limit", "sealed_launcher",
+    "session_keyring",  "speculation_control"};
+
 struct DaemonConfig {
   std::string state_dir;
   std::string socket;
@@ -53,8 +61,9 @@ struct DaemonConfig {
   std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
   std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
   int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
-  std::string launcher_path;     // empty: beside liongated
-  std::string plugin_uid_range;  // "FIRST-LAST", used as root; empty: the default range
+  std::string launcher_path;                // empty: beside liongated
+  std::string plugin_uid_range;             // "FIRST-LAST", used as root; empty: the default range
+  std::vector<std::string> allow_degraded;  // of kDegradableMechanisms, each once
 
   // Development grants what no rule names; every other environment refuses it.
   bool grants_by_default() const { return environment == Environment::kDevelopment; }

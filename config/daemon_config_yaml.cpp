@@ -84,6 +84,10 @@ std::string to_yaml(const DaemonConfig& config) {
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
               config.plugin_uid_range);
+  std::string degraded;
+  for (const std::string& name : config.allow_degraded) degraded += (degraded.empty() ? "" : ", ") + name;
+  writer.setting("Mechanisms that may be missing where otherwise nothing would be started (docs/sandbox.md).",
+                 "allow_degraded", "[" + degraded + "]");
   return writer.take();
 }
 

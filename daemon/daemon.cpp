@@ -389,6 +389,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
+  LG_TRY(refuse_privileged_groups(config.allow_degraded));
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
   foundation.program_folder = program_folder();
@@ -403,8 +404,8 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
   config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
-  LG_ASSIGN(foundation.launcher,
-            sandbox::start_launcher(launcher_path(config, foundation.program_folder), config.plugin_uid_range));
+  LG_ASSIGN(foundation.launcher, sandbox::start_launcher(launcher_path(config, foundation.program_folder),
+                                                         {config.plugin_uid_range, config.allow_degraded}));
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);

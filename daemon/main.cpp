@@ -186,7 +186,8 @@ Result<void> arm_failpoint(config::Environment environment) {
 
 Result<sandbox::HostReport> ask_launcher(const DaemonConfig& config) {
   LG_ASSIGN(sandbox::LauncherProcess launcher,
-            sandbox::start_launcher(daemon::launcher_path(config, daemon::program_folder())));
+            sandbox::start_launcher(daemon::launcher_path(config, daemon::program_folder()),
+                                    {config.plugin_uid_range, config.allow_degraded}));
   LG_TRY(sandbox::send_request(launcher.control_socket.get(), sandbox::CheckHostRequest{}, {}));
   for (;;) {
     LG_ASSIGN(sandbox::ReceivedReport received, sandbox::receive_report(launcher.control_socket.get()));

@@ -10,10 +10,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <memory>
 
 #include "kernel/base/unique_fd.h"
+#include "sandbox/id_maps.h"
+#include "sandbox/privileged_groups.h"
 
 namespace liongate::daemon {
 namespace {
@@ -105,6 +108,17 @@ Result<void> give_up_privileges(const std::string& state_dir, const std::string&
     return make_errno_error(Reason::kInternal, "prctl(PR_SET_NO_NEW_PRIVS)", errno);
   }
   return {};
+}
+
+Result<void> refuse_privileged_groups(const std::vector<std::string>& allow_degraded) {
+  if (sandbox::detect_host_mode() == sandbox::HostMode::kRootful) return {};
+  if (std::ranges::find(allow_degraded, "ordinary_groups") != allow_degraded.end()) return {};
+  std::string names;
+  for (const std::string& name : sandbox::privileged_groups()) names += (names.empty() ? "" : ", ") + name;
+  if (names.empty()) return {};
+  return make_error(Reason::kSandboxUnavailable,
+                    "plugins would keep groups of this user that are as good as root: " + names)
+      .with_hint(sandbox::privileged_groups_remedy());
 }
 
 }  // namespace liongate::daemon

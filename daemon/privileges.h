@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <string>
+#include <vector>
 
 #include "kernel/base/result.h"
 
@@ -16,5 +17,9 @@ inline constexpr const char* kServiceUser = "liongate";
 // As root: hands `state_dir` (and what is directly in it and in its log folder) and `socket` to the user `liongate` if
 // it exists and becomes that user; otherwise stays uid 0 without any capability. As another user: nothing to do.
 Result<void> give_up_privileges(const std::string& state_dir, const std::string& socket);
+
+// Rootless a plugin keeps the groups of the daemon's user, because the kernel forbids dropping them. Fails
+// (kSandboxUnavailable) where one of them is as good as root and `allow_degraded` does not name ordinary_groups.
+Result<void> refuse_privileged_groups(const std::vector<std::string>& allow_degraded);
 
 }  // namespace liongate::daemon

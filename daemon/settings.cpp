@@ -75,6 +75,7 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   restart(before.log_checkpoint_interval_ms != after.log_checkpoint_interval_ms, "log_checkpoint_interval_ms");
   restart(before.launcher_path != after.launcher_path, "launcher_path");
   restart(before.plugin_uid_range != after.plugin_uid_range, "plugin_uid_range");
+  restart(before.allow_degraded != after.allow_degraded, "allow_degraded");
   return response;
 }
 

@@ -21,8 +21,10 @@
 #include "sandbox/grant_trees.h"
 #include "sandbox/landlock.h"
 #include "sandbox/packet_socket.h"
+#include "sandbox/privileged_groups.h"
 #include "sandbox/privileges.h"
 #include "sandbox/sandbox_process.h"
+#include "sandbox/sealed_program.h"
 #include "sandbox/seccomp_filter.h"
 
 namespace liongate::sandbox {
@@ -183,6 +185,32 @@ void add_landlock(HostReport& report) {
                                      "a kernel with CONFIG_SECURITY_LANDLOCK and landlock in its lsm= list"));
 }
 
+// Rootless a plugin keeps the groups of the daemon's user, because the kernel forbids dropping them.
+void check_groups(HostReport& report, const HostFacts& host) {
+  std::string names;
+  for (const std::string& name : host.privileged_groups) names += (names.empty() ? "" : ", ") + name;
+  HostMechanism mechanism{"ordinary groups", names.empty(), true, {}, {}};
+  mechanism.reason =
+      host.mode == HostMode::kRootful ? "as root all groups are dropped" : "no group that is as good as root";
+  if (!names.empty()) {
+    mechanism.reason = "a plugin would keep the groups of this user: " + names;
+    mechanism.remedy = privileged_groups_remedy();
+  }
+  report.mechanisms.push_back(std::move(mechanism));
+}
+
+// The bound of a pid namespace's own numbers, taken by a trial namespace only.
+int lower_pid_max() {
+  if (const int failed = mount_proc_with(nullptr); failed != 0) return failed;
+  const UniqueFd setting(::open("/proc/sys/kernel/pid_max", O_WRONLY | O_CLOEXEC));
+  return errno_unless(setting.valid() && ::write(setting.get(), "400", 3) == 3);
+}
+
+int restrict_speculation() {
+  const SpeculationControl control = disable_store_bypass();
+  return control == SpeculationControl::kMissing ? ENXIO : 0;
+}
+
 void check_degradable(HostReport& report, HostMode mode) {
   const auto add = [&report](std::string name, int sys_errno, std::string what, std::string remedy) {
     report.mechanisms.push_back(judged(std::move(name), false, sys_errno, std::move(what), std::move(remedy)));
@@ -194,28 +222,42 @@ void check_degradable(HostReport& report, HostMode mode) {
   add("session keyring", try_in_child(keyring), "keyctl",
       "a kernel with CONFIG_KEYS, not hidden by a container's filter");
   add("own host user", mode == HostMode::kRootful ? 0 : EPERM, "a host uid for each plugin", "start liongated as root");
-  add("idmapped mounts", mode == HostMode::kRootful ? translate_a_mount() : EPERM, "on the file system of /usr",
+  add("idmapped grants", mode == HostMode::kRootful ? translate_a_mount() : EPERM, "on the file system of /usr",
       "start liongated as root, on a kernel and file system that have them (5.12, ext4, xfs, btrfs)");
   const auto deny = [] { return errno_unless(::prctl(65 /* PR_SET_MDWE */, 1, 0, 0, 0) == 0); };
   add("deny write-execute", try_in_child(deny), "prctl; the filter does most of it anyway", "Linux 6.3");
   add_landlock(report);
+  // On a kernel where the number is the host's, its root user alone may change it: then this must not be tried.
+  const bool as_root_user = mode == HostMode::kRootless && ::geteuid() == 0;
+  add("process number limit", as_root_user ? EPERM : try_inside(kUserAndMounts | CLONE_NEWPID, mode, lower_pid_max),
+      "kernel.pid_max of a pid namespace", "Linux 6.14; until then RLIMIT_NPROC bounds processes alone");
+  add("speculation control", try_in_child(restrict_speculation), "speculative store bypass, by prctl",
+      "a processor and kernel that can switch it off for one process");
+  add("sealed launcher", runs_from_sealed_memory() ? 0 : EACCES, "it runs from a sealed copy in memory",
+      "sysctl vm.memfd_noexec=0 or 1, and /proc mounted");
   add("cgroup v2 delegation", find_cgroup2(), "a writable cgroup2 at /sys/fs/cgroup; not used yet",
       "boot with systemd.unified_cgroup_hierarchy=1 and Delegate=yes");
 }
 
 }  // namespace
 
-HostReport check_host(HostMode mode) {
+HostReport check_host(const HostFacts& host) {
   HostReport report;
-  report.rootless = mode == HostMode::kRootless;
-  check_mandatory(report, mode);
-  check_degradable(report, mode);
+  report.rootless = host.mode == HostMode::kRootless;
+  check_mandatory(report, host.mode);
+  check_groups(report, host);
+  check_degradable(report, host.mode);
+  for (HostMechanism& mechanism : report.mechanisms) {
+    if (mechanism.available || !host.is_allowed_degraded(mechanism.name)) continue;
+    mechanism.mandatory = false;
+    mechanism.reason += "; accepted by allow_degraded";
+  }
   return report;
 }
 
-void answer_host_check(int socket, HostMode mode) {
+void answer_host_check(int socket, const HostFacts& host) {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-  if (const auto packet = encode(Report(check_host(mode)))) {
+  if (const auto packet = encode(Report(check_host(host)))) {
     [[maybe_unused]] const auto sent = send_packet(socket, *packet, {});
   }
   ::_exit(0);

@@ -3,15 +3,15 @@
 // Ownership and thread: runs in a process forked from the launcher for this purpose; never returns.
 #pragma once
 
-#include "sandbox/id_maps.h"
+#include "sandbox/host_facts.h"
 #include "sandbox/launch_protocol.h"
 
 namespace liongate::sandbox {
 
 // Tries every mechanism, sends the encoded HostReport to `socket` and ends.
-[[noreturn]] void answer_host_check(int socket, HostMode mode);
+[[noreturn]] void answer_host_check(int socket, const HostFacts& host);
 
 // Tries every mechanism.
-HostReport check_host(HostMode mode);
+HostReport check_host(const HostFacts& host);
 
 }  // namespace liongate::sandbox

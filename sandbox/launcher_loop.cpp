@@ -205,7 +205,7 @@ Result<void> LauncherLoop::begin_host_check() {
   LG_ASSIGN(auto ends, packet_socket_pair());
   const pid_t pid = ::fork();
   if (pid < 0) return failed("fork");
-  if (pid == 0) answer_host_check(ends.second.get(), host_.mode);
+  if (pid == 0) answer_host_check(ends.second.get(), host_);
   host_check_ = HostCheck{pid, std::move(ends.first),
                           std::chrono::steady_clock::now() + std::chrono::milliseconds(kHostCheckTimeoutMs)};
   return watch(host_check_->answer.get(), EPOLLIN, Source::kHostCheck, 0);

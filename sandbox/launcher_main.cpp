@@ -15,6 +15,7 @@
 #include "sandbox/launcher_descriptors.h"
 #include "sandbox/launcher_loop.h"
 #include "sandbox/privileges.h"
+#include "sandbox/sealed_program.h"
 
 namespace {
 
@@ -22,7 +23,7 @@ using namespace liongate;
 using namespace liongate::sandbox;
 
 constexpr const char* kUsage =
-    "usage: liongate-launcher [--plugin-uids FIRST-LAST]\n"
+    "usage: liongate-launcher [--plugin-uids FIRST-LAST] [--allow-degraded NAME,...]\n"
     "Started by liongated, with its control socket as descriptor 3 and its files socket as descriptor 4.\n";
 
 [[noreturn]] void refuse(const char* what) {
@@ -30,20 +31,32 @@ constexpr const char* kUsage =
   std::exit(static_cast<int>(ExitCode::kUsage));
 }
 
-UidRange read_arguments(int count, char** arguments) {
+struct Words {
   UidRange uids;
+  std::string_view allow_degraded;
+};
+
+Words read_arguments(int count, char** arguments) {
+  Words words;
   for (int index = 1; index < count; ++index) {
     const std::string_view argument = arguments[index];
     if (argument == "--help") {
       std::fputs(kUsage, stdout);
       std::exit(static_cast<int>(ExitCode::kDone));
     }
-    if (argument != "--plugin-uids" || index + 1 == count) refuse("unknown argument");
-    const auto range = parse_uid_range(arguments[++index]);
+    if ((argument != "--plugin-uids" && argument != "--allow-degraded") || index + 1 == count) {
+      refuse("unknown argument");
+    }
+    const char* const value = arguments[++index];
+    if (argument == "--allow-degraded") {
+      words.allow_degraded = value;
+      continue;
+    }
+    const auto range = parse_uid_range(value);
     if (!range) refuse("--plugin-uids wants FIRST-LAST");
-    uids = *range;
+    words.uids = *range;
   }
-  return uids;
+  return words;
 }
 
 bool is_socket(int fd) {
@@ -82,15 +95,17 @@ bool keep_needed_privileges() {
 }  // namespace
 
 int main(int count, char** arguments) {
-  const UidRange uids = read_arguments(count, arguments);
+  move_to_sealed_memory(arguments);
+  ::prctl(PR_SET_NAME, "liongate-launch");  // executed by descriptor it would be called by its number
+  const Words words = read_arguments(count, arguments);
   if (!is_socket(kLauncherControlFd) || !is_socket(kLauncherFilesFd)) refuse("descriptors 3 and 4 are not sockets");
   die_with_daemon();
   leave_signals_to_daemon();
   close_other_descriptors();
   raise_descriptor_limit();
-  const HostFacts host = find_host_facts();
+  const HostFacts host = find_host_facts(words.allow_degraded);
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, uids);
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids);
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

@@ -20,7 +20,7 @@ namespace {
 constexpr int kParkingFd = 16;
 
 // Runs in the forked child, between fork and exec: system calls only. Returns the errno of what failed.
-int exec_launcher(const char* path, const char* plugin_uids, int control_socket, int files_socket, pid_t parent) {
+int exec_launcher(const char* path, char* const* arguments, int control_socket, int files_socket, pid_t parent) {
   if (::prctl(PR_SET_PDEATHSIG, SIGKILL) != 0) return errno;
   if (::getppid() != parent) return ESRCH;
   sigset_t none;
@@ -32,17 +32,27 @@ int exec_launcher(const char* path, const char* plugin_uids, int control_socket,
   if (::dup2(parked_control, kLauncherControlFd) < 0 || ::dup2(parked_files, kLauncherFilesFd) < 0) return errno;
   // Everything else closes at exec, what the parent forgot to mark included; the report pipe is marked already.
   ::syscall(SYS_close_range, kLauncherFilesFd + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-  char* const arguments[] = {const_cast<char*>("liongate-launcher"),
-                             const_cast<char*>(*plugin_uids == '\0' ? nullptr : "--plugin-uids"),
-                             const_cast<char*>(plugin_uids), nullptr};
   char* const environment[] = {nullptr};
   ::execve(path, arguments, environment);
   return errno;
 }
 
+std::vector<std::string> arguments_of(const LauncherOptions& options) {
+  std::vector<std::string> arguments{"liongate-launcher"};
+  if (!options.plugin_uids.empty()) arguments.insert(arguments.end(), {"--plugin-uids", options.plugin_uids});
+  std::string names;
+  for (const std::string& name : options.allow_degraded) names += (names.empty() ? "" : ",") + name;
+  if (!names.empty()) arguments.insert(arguments.end(), {"--allow-degraded", names});
+  return arguments;
+}
+
 }  // namespace
 
-Result<LauncherProcess> start_launcher(const std::string& path, const std::string& plugin_uids) {
+Result<LauncherProcess> start_launcher(const std::string& path, const LauncherOptions& options) {
+  std::vector<std::string> arguments = arguments_of(options);
+  std::vector<char*> pointers;
+  for (std::string& argument : arguments) pointers.push_back(argument.data());
+  pointers.push_back(nullptr);
   LG_ASSIGN(auto control, packet_socket_pair());
   LG_ASSIGN(auto files, packet_socket_pair());
   LG_ASSIGN(auto failure, sys::pipe());
@@ -53,7 +63,7 @@ Result<LauncherProcess> start_launcher(const std::string& path, const std::strin
     // The pipe's write end may sit where a socket goes: it is moved out of the way first.
     const int report = ::fcntl(failure.second.get(), F_DUPFD_CLOEXEC, kParkingFd);
     const int sys_errno =
-        exec_launcher(path.c_str(), plugin_uids.c_str(), control.second.get(), files.second.get(), parent);
+        exec_launcher(path.c_str(), pointers.data(), control.second.get(), files.second.get(), parent);
     [[maybe_unused]] const ssize_t written = ::write(report, &sys_errno, sizeof sys_errno);
     ::_exit(127);
   }

@@ -23,9 +23,13 @@ struct LauncherProcess {
   UniqueFd files_socket;    // Open
 };
 
-// Starts the program at `path`. `plugin_uids` is "FIRST-LAST", the host uids that plugins of root's launcher get; empty
-// for its own default. Both sockets are blocking and close-on-exec.
-Result<LauncherProcess> start_launcher(const std::string& path, const std::string& plugin_uids = "");
+struct LauncherOptions {
+  std::string plugin_uids;                  // "FIRST-LAST", what plugins of root's launcher get; empty: its own default
+  std::vector<std::string> allow_degraded;  // names of mechanisms, see docs/sandbox.md
+};
+
+// Starts the program at `path`. Both sockets are blocking and close-on-exec.
+Result<LauncherProcess> start_launcher(const std::string& path, const LauncherOptions& options = {});
 
 // Sends one message with its descriptors (borrowed). Fails when the launcher is gone.
 Result<void> send_request(int socket, const Request& request, const std::vector<int>& descriptors);

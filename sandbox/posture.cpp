@@ -33,6 +33,21 @@ Mechanism translation_of(const PinnedGrants& pinned) {
   return {"idmapped grants", kActive, joined(pinned.translated)};
 }
 
+Mechanism groups_of(const SandboxPlan& plan) {
+  if (plan.host.mode == HostMode::kRootful) return {"ordinary groups", kActive, "no groups at all"};
+  if (plan.host.privileged_groups.empty()) return {"ordinary groups", kActive, "none that is as good as root"};
+  return {"ordinary groups", kAbsent, "keeps " + joined(plan.host.privileged_groups)};
+}
+
+Mechanism speculation_of(std::uint32_t active) {
+  const auto has = [active](Gained bit) { return (active & static_cast<std::uint32_t>(bit)) != 0; };
+  if (has(Gained::kStoreBypassHarmless)) {
+    return {"speculation control", kNotApplicable, "the processor does not read past stores"};
+  }
+  if (has(Gained::kNoStoreBypass)) return {"speculation control", kActive, "no speculative store bypass"};
+  return {"speculation control", kAbsent, "the processor or kernel cannot switch it off for one process"};
+}
+
 Mechanism landlock_of(const SandboxPlan& plan, std::uint32_t active) {
   if ((active & static_cast<std::uint32_t>(Gained::kLandlock)) == 0) {
     return {"landlock", kAbsent, "the kernel has none: mounts and the filter alone"};
@@ -72,7 +87,7 @@ std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active)
   Mechanism write_execute =
       gained(Gained::kDenyWriteExecute, "deny write-execute", "kernel and filter", "filter only: needs Linux 6.3");
   if (plan.request.allow_jit) write_execute = {"deny write-execute", kNotApplicable, "permission jit"};
-  return {
+  std::vector<Mechanism> rows{
       {"user namespace", kActive, "no further ones can be made"},
       user_of(plan),
       {"mount namespace", kActive, "read-only root of " + std::to_string(plan.pinned.grants.size()) + " grants"},
@@ -86,16 +101,28 @@ std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active)
              "the kernel refused hidepid"),
       gained(Gained::kProcPidsOnly, "process-only /proc", "no kernel settings in /proc", "needs Linux 5.8"),
       gained(Gained::kPrivateSettings, "namespace limits", "no namespaces, few inotify watches", "no such settings"),
+      gained(Gained::kPidNumbers, "process number limit", "kernel.pid_max of the pid namespace",
+             "needs Linux 6.14: RLIMIT_NPROC alone"),
+      {"session", kActive, "of its own, no terminal; umask 077; host memory runs out for it first"},
+      groups_of(plan),
       gained(Gained::kSessionKeyring, "session keyring", "new and empty", "the kernel has no keyrings"),
-      {"capabilities", kActive, "none, bounding and ambient sets empty"},
+      {"capabilities", kActive, "none, bounding and ambient sets empty, securebits locked"},
       {"no new privileges", kActive, ""},
       filter_of(plan.request),
       std::move(write_execute),
       {"resource limits", kActive, "rlimits"},
       memory_of(plan.request),
+      speculation_of(active),
       landlock_of(plan, active),
+      plan.host.runs_from_sealed_memory
+          ? Mechanism{"sealed launcher", kActive, "no file of the host is behind /proc/1/exe"}
+          : Mechanism{"sealed launcher", kAbsent, "it runs from its file: the host refuses executable memory files"},
       {"cgroup limits", kAbsent, "not built in yet"},
   };
+  for (Mechanism& row : rows) {
+    if (row.state == kAbsent && plan.host.is_allowed_degraded(row.name)) row.detail += "; accepted by allow_degraded";
+  }
+  return rows;
 }
 
 }  // namespace liongate::sandbox

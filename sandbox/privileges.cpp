@@ -62,4 +62,14 @@ bool set_no_new_privileges() {
   return ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0;
 }
 
+SpeculationControl disable_store_bypass() {
+  const int state = ::prctl(PR_GET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, 0, 0, 0);
+  if (state == PR_SPEC_NOT_AFFECTED) return SpeculationControl::kNotAffected;
+  const bool is_off = state > 0 && (state & PR_SPEC_PRCTL) == 0 && (state & PR_SPEC_DISABLE) != 0;  // for all processes
+  if (is_off || ::prctl(PR_SET_SPECULATION_CTRL, PR_SPEC_STORE_BYPASS, PR_SPEC_FORCE_DISABLE, 0, 0) == 0) {
+    return SpeculationControl::kDisabled;
+  }
+  return SpeculationControl::kMissing;
+}
+
 }  // namespace liongate::sandbox

@@ -19,4 +19,10 @@ bool keep_only(std::initializer_list<int> capabilities);
 
 bool set_no_new_privileges();
 
+// Whether a process can be kept from reading memory by speculation past a store (Spectre variant 4).
+enum class SpeculationControl { kDisabled, kNotAffected, kMissing };
+
+// Switches it off for this process and what it will start, for good, where processor and kernel can.
+SpeculationControl disable_store_bypass();
+
 }  // namespace liongate::sandbox

@@ -128,6 +128,9 @@ void give_up_privileges(SetupReporter& reporter, bool allow_jit) {
   if (!allow_jit && ::prctl(kSetDenyWriteExecute, kRefuseExecGain, 0, 0, 0) == 0) {
     reporter.gained(Gained::kDenyWriteExecute);
   }
+  const SpeculationControl speculation = disable_store_bypass();
+  if (speculation == SpeculationControl::kDisabled) reporter.gained(Gained::kNoStoreBypass);
+  if (speculation == SpeculationControl::kNotAffected) reporter.gained(Gained::kStoreBypassHarmless);
 }
 
 ExecArguments hide_exec_arguments(const Program& program, const LaunchRequest& request, SetupReporter& reporter) {

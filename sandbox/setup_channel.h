@@ -29,6 +29,9 @@ enum class Gained : std::uint32_t {
   kPrivateSettings = 1U << 3,
   kDenyWriteExecute = 1U << 4,
   kLandlock = 1U << 5,
+  kPidNumbers = 1U << 6,
+  kNoStoreBypass = 1U << 7,
+  kStoreBypassHarmless = 1U << 8,
 };
 
 enum class RecordKind : std::uint32_t { kStepFailed = 1, kReadyToExecute, kProgramStarted, kProgramEnded };

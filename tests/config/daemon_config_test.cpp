@@ -76,6 +76,7 @@ snapshot_every_bytes: 1048576
 log_checkpoint_interval_ms: 5000
 launcher_path: /opt/launcher
 plugin_uid_range: 600000-600100
+allow_degraded: [landlock, session_keyring, landlock]
 policy:
   - {plugin: hello, permission: "fs_read:/srv/*", allow: true}
   - permission: process
@@ -101,6 +102,7 @@ policy:
   CHECK(config.log_checkpoint_interval_ms == 5000);
   CHECK(config.launcher_path == "/opt/launcher");
   CHECK(config.plugin_uid_range == "600000-600100");
+  CHECK(config.allow_degraded == std::vector<std::string>{"landlock", "session_keyring"});
   REQUIRE(config.policy.size() == 2);
   CHECK(config.policy[0].plugin == "hello");
   CHECK(config.policy[0].permission == "fs_read:/srv/*");
@@ -144,6 +146,9 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "plugin_uid_range: 5",
                            "plugin_uid_range: 9-5",
                            "plugin_uid_range: 0-5",
+                           "allow_degraded: landlock",
+                           "allow_degraded: [seccomp]",
+                           "allow_degraded: [[landlock]]",
                            "environments: 5",
                            "environments: {prod: {}}",
                            "environments: {production: 5}",
@@ -153,6 +158,13 @@ TEST_CASE("values out of range and of wrong types are refused") {
     INFO(text);
     CHECK(fault_of(text).find("c.yaml:1: ") == 0);
   }
+}
+
+TEST_CASE(
+    "a mechanism that nobody can do without, or that does not exist, is refused with the names that may be given") {
+  const std::string fault = fault_of("allow_degraded: [landlock, user_namespace]\n");
+  CHECK(fault.find("c.yaml:1: allow_degraded[1]: `user_namespace` is not a mechanism that can be done without") == 0);
+  for (const std::string_view name : kDegradableMechanisms) CHECK(fault.find(name) != std::string::npos);
 }
 
 TEST_CASE("a socket path longer than the kernel takes is refused here already") {

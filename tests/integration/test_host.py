@@ -53,6 +53,52 @@ def test_the_command_line_says_so_with_exit_code_9(host_without: Daemon) -> None
     assert "check-host" in error.hint
 
 
+# --- a user whose groups are as good as root ---
+
+DISK, NOBODY = 6, 65534
+
+
+def with_group_disk(make_daemon: Callable[..., Daemon], config: str = "") -> Daemon:
+    daemon = make_daemon(config=config, prefix=["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", f"--groups={DISK}"])
+    for path in (daemon.folder, daemon.config, daemon.log_path):
+        if path.exists():
+            shutil.chown(path, NOBODY, NOBODY)
+    if not can_run(*daemon.prefix, str(paths.LIONGATED), "--version"):
+        pytest.skip("the clone lies in a folder of root's alone: another user cannot run its programs")
+    return daemon
+
+
+@pytest.mark.root_only("it becomes a user with a group of the test's choice")
+def test_a_rootless_daemon_does_not_start_with_groups_that_plugins_would_keep(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = with_group_disk(make_daemon)
+    with pytest.raises(DidNotStart) as refused:
+        daemon.start()
+    assert refused.value.exit_code == 9
+    for word in ("disk", "SANDBOX_UNAVAILABLE", "hint: ", "allow_degraded: [ordinary_groups]"):
+        assert word in refused.value.log
+    checked = subprocess.run([*daemon.prefix, str(paths.LIONGATED), "--config", str(daemon.config), "--check-host"],
+                             check=False, capture_output=True, timeout=60, text=True)
+    assert checked.returncode == 9
+    assert "ordinary groups        missing    yes" in checked.stdout
+    assert "this host CANNOT confine plugins" in checked.stdout
+
+
+@pytest.mark.root_only("it becomes a user with a group of the test's choice")
+def test_the_operator_may_accept_such_groups_and_the_posture_says_so(make_daemon: Callable[..., Daemon]) -> None:
+    daemon = with_group_disk(make_daemon, "allow_degraded: [ordinary_groups]\n").start()
+    posture = {row.name: row for row in daemon.load("hello").posture.mechanisms}
+    assert posture["ordinary groups"].state == "absent"
+    assert posture["ordinary groups"].detail == "keeps disk; accepted by allow_degraded"
+
+
+def test_every_mechanism_that_may_be_missing_is_a_row_of_the_posture(daemon: Daemon) -> None:
+    complaint = subprocess.run([str(paths.LIONGATED), "--check-config", "--config", "/dev/stdin"], check=False,
+                               input="allow_degraded: [nothing]\n", capture_output=True, timeout=60, text=True).stderr
+    names = complaint.split("name some of ")[1].splitlines()[0].split(" (")[0].split(", ")
+    rows = {row.name.replace(" ", "_") for row in daemon.load("hello").posture.mechanisms}
+    assert len(names) > 8 and set(names) <= rows
+
+
 # --- a host with the service's own user ---
 
 @pytest.fixture

@@ -1,16 +1,20 @@
 // Goal: nothing of a sandbox outlives its program, its kill, or its launcher.
 #include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <chrono>
+#include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <thread>
 
 #include "launcher_harness.h"
 
+using namespace liongate;
 using namespace liongate::sandbox;
 using namespace liongate::sandbox::testing;
 
@@ -125,5 +129,43 @@ TEST_CASE("a sandbox keeps no descriptor of its neighbours open") {
     launcher.kill_launch(second.launch_id);
     // Killed before its program ran, the second never says Started; both say Exited.
     for (int ended = 0; ended < 2;) ended += std::holds_alternative<Exited>(launcher.next_report()) ? 1 : 0;
+  }
+}
+
+TEST_CASE("behind the launcher's /proc/PID/exe is sealed memory, not the file that the next start would run") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    const auto running = launcher.launch(run_program("hostile", {"wait"}));
+    const auto started = std::get<Started>(launcher.next_report());
+    const std::string program = "/proc/" + std::to_string(launcher.pid()) + "/exe";
+    const UniqueFd file(::open(program.c_str(), O_RDONLY | O_CLOEXEC));
+    const auto row = std::ranges::find(started.posture, "sealed launcher", &Mechanism::name);
+    REQUIRE(row != started.posture.end());
+    if (row->state == "absent") {
+      std::printf("skipped: sealed launcher: %s\n", row->detail.c_str());
+      continue;
+    }
+    constexpr int kSeals = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE;
+    REQUIRE(file.valid());
+    CHECK((::fcntl(file.get(), F_GET_SEALS) & kSeals) == kSeals);
+    CHECK(std::filesystem::read_symlink(program).string().starts_with("/memfd:"));
+    // Root may open it for writing as soon as nobody runs it, and even then the seal holds.
+    CHECK_FALSE(UniqueFd(::open(program.c_str(), O_WRONLY | O_CLOEXEC)).valid());
+    launcher.kill_launch(running.launch_id);
+    launcher.next_report();
+  }
+}
+
+TEST_CASE("from inside, neither one's own program nor that of pid 1 can be opened for writing") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    for (const char* path : {"/proc/self/exe", "/proc/1/exe"}) {
+      const std::string said = launcher.run(run_program("hostile", {"open_for_writing", path})).out;
+      INFO(said);
+      CHECK(said.find("=ok") == std::string::npos);
+      CHECK(said.starts_with(path));
+    }
   }
 }

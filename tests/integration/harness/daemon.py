@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import itertools
 import os
 import signal
@@ -21,6 +22,8 @@ READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 EVENT_TIMEOUT_S = 15.0
 
+PRIVILEGED_GROUPS = {"root", "wheel", "sudo", "admin", "staff", "disk", "kmem", "shadow", "docker", "podman", "lxd", "incus",
+                     "incus-admin", "libvirt"}
 _numbers = itertools.count(1)
 
 
@@ -58,6 +61,13 @@ class Notifications:
         self.received.clear()
 
 
+def default_config() -> str:
+    """Whoever tests as a user that may become root accepts what the daemon rightly refuses."""
+    names = {entry.gr_name for entry in grp.getgrall() if entry.gr_gid in os.getgroups()}
+    accepted = "allow_degraded: [ordinary_groups]\n" if os.geteuid() != 0 and names & PRIVILEGED_GROUPS else ""
+    return "stop_grace_ms: 1000\n" + accepted
+
+
 class Daemon:
     """Ready when `start` returns: it waits for READY=1, never for some time to pass."""
 
@@ -75,7 +85,7 @@ class Daemon:
         self.env = env or {}
         self.damaged = False  # a test that breaks the log on purpose says so here
         # Always a file of its own: the machine's configuration has no say here.
-        self.config.write_text(config or "stop_grace_ms: 1000\n", encoding="utf-8")
+        self.config.write_text(config or default_config(), encoding="utf-8")
         self.config.chmod(0o644)
         self.notifications = Notifications(self.folder / "n")
         self.process: subprocess.Popen[bytes] | None = None
