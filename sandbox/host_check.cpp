@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -28,7 +27,6 @@ namespace liongate::sandbox {
 namespace {
 
 constexpr std::uint64_t kUserAndMounts = static_cast<std::uint64_t>(CLONE_NEWUSER) | CLONE_NEWNS;
-constexpr long kCgroup2Magic = 0x63677270;
 constexpr unsigned long kHiddenFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 // The id a trial child is given as root: the first of the range, which no sandbox of a just started launcher has yet.
 constexpr uid_t kTrialUid = 2'147'000'000;
@@ -130,13 +128,6 @@ int translate_a_mount() {
   return errno_unless(::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0);
 }
 
-int find_cgroup2() {
-  struct statfs info {};
-  if (::statfs("/sys/fs/cgroup", &info) != 0) return errno;
-  if (info.f_type != kCgroup2Magic) return ENOTSUP;
-  return errno_unless(::access("/sys/fs/cgroup/cgroup.procs", W_OK) == 0);
-}
-
 HostMechanism judged(std::string name, bool mandatory, int sys_errno, std::string what, std::string remedy) {
   HostMechanism mechanism{std::move(name), sys_errno == 0, mandatory, {}, {}};
   mechanism.reason = sys_errno == 0 ? std::move(what) : what + ": " + std::strerror(sys_errno);
@@ -186,8 +177,6 @@ void check_degradable(HostReport& report, HostMode mode) {
   const long abi = ::syscall(kLandlockCreateRuleset, nullptr, 0, kLandlockVersionFlag);
   add("landlock", abi > 0 ? 0 : errno, abi > 0 ? "ABI " + std::to_string(abi) + "; not used yet" : "not used yet",
       "a kernel with CONFIG_SECURITY_LANDLOCK and landlock in the lsm= list");
-  add("cgroup v2 delegation", find_cgroup2(), "a writable cgroup2 at /sys/fs/cgroup; not used yet",
-      "boot with systemd.unified_cgroup_hierarchy=1 and Delegate=yes");
 }
 
 }  // namespace

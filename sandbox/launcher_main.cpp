@@ -90,7 +90,8 @@ int main(int count, char** arguments) {
   raise_descriptor_limit();
   const HostMode mode = detect_host_mode();
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, mode, uids);
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, mode, uids,
+                    CgroupTree::adopt(CgroupPlaces(), {::getppid(), ::getpid()}));
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

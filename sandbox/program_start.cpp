@@ -176,7 +176,8 @@ void start_program(SandboxPlan& plan, const Program& program, SetupReporter& rep
   give_up_privileges(reporter, request.allow_jit);
   // Limits after everything that needs memory or descriptors of ours, before the filter, which knows no setrlimit.
   reporter.begin(Step::kResourceLimits);
-  reporter.require(set_resource_limits(request));
+  const auto keeper = plan.cgroup ? LimitKeeper::kControlGroup : LimitKeeper::kResourceLimits;
+  reporter.require(set_resource_limits(request, keeper));
   reporter.begin(Step::kSystemCallFilter);
   reporter.ready_to_execute();
   reporter.require(load_filter(filter));
