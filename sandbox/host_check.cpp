@@ -7,7 +7,6 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -31,7 +30,6 @@ namespace liongate::sandbox {
 namespace {
 
 constexpr std::uint64_t kUserAndMounts = static_cast<std::uint64_t>(CLONE_NEWUSER) | CLONE_NEWNS;
-constexpr long kCgroup2Magic = 0x63677270;
 constexpr unsigned long kHiddenFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 // The id a trial child is given as root: the first of the range, which no sandbox of a just started launcher has yet.
 constexpr uid_t kTrialUid = 2'147'000'000;
@@ -131,13 +129,6 @@ int translate_a_mount() {
   return errno_unless(::mount_setattr(tree.get(), "", AT_EMPTY_PATH, &attributes, sizeof attributes) == 0);
 }
 
-int find_cgroup2() {
-  struct statfs info {};
-  if (::statfs("/sys/fs/cgroup", &info) != 0) return errno;
-  if (info.f_type != kCgroup2Magic) return ENOTSUP;
-  return errno_unless(::access("/sys/fs/cgroup/cgroup.procs", W_OK) == 0);
-}
-
 HostMechanism judged(std::string name, bool mandatory, int sys_errno, std::string what, std::string remedy) {
   HostMechanism mechanism{std::move(name), sys_errno == 0, mandatory, {}, {}};
   mechanism.reason = sys_errno == 0 ? std::move(what) : what + ": " + std::strerror(sys_errno);
@@ -235,8 +226,6 @@ void check_degradable(HostReport& report, HostMode mode) {
       "a processor and kernel that can switch it off for one process");
   add("sealed launcher", runs_from_sealed_memory() ? 0 : EACCES, "it runs from a sealed copy in memory",
       "sysctl vm.memfd_noexec=0 or 1, and /proc mounted");
-  add("cgroup v2 delegation", find_cgroup2(), "a writable cgroup2 at /sys/fs/cgroup; not used yet",
-      "boot with systemd.unified_cgroup_hierarchy=1 and Delegate=yes");
 }
 
 }  // namespace
@@ -247,12 +236,15 @@ HostReport check_host(const HostFacts& host) {
   check_mandatory(report, host.mode);
   check_groups(report, host);
   check_degradable(report, host.mode);
+  return report;
+}
+
+void mark_accepted(HostReport& report, const HostFacts& host) {
   for (HostMechanism& mechanism : report.mechanisms) {
     if (mechanism.available || !host.is_allowed_degraded(mechanism.name)) continue;
     mechanism.mandatory = false;
     mechanism.reason += "; accepted by allow_degraded";
   }
-  return report;
 }
 
 void answer_host_check(int socket, const HostFacts& host) {

@@ -11,6 +11,9 @@ namespace liongate::sandbox {
 // Tries every mechanism, sends the encoded HostReport to `socket` and ends.
 [[noreturn]] void answer_host_check(int socket, const HostFacts& host);
 
+// Says in the rows of what is missing which the operator accepts; such a one is mandatory no more.
+void mark_accepted(HostReport& report, const HostFacts& host);
+
 // Tries every mechanism.
 HostReport check_host(const HostFacts& host);
 

@@ -10,7 +10,8 @@ namespace liongate::sandbox {
 
 bool HostFacts::is_allowed_degraded(std::string_view row) const {
   std::string name(row);
-  std::ranges::replace(name, ' ', '_');
+  std::ranges::replace_if(
+      name, [](char character) { return character == ' ' || character == '-'; }, '_');
   return std::ranges::find(allow_degraded, name) != allow_degraded.end();
 }
 

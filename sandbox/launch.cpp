@@ -5,11 +5,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 #include "kernel/base/limits.h"
 #include "sandbox/posture.h"
+#include "sandbox/rlimits.h"
 
 namespace liongate::sandbox {
 namespace {
@@ -34,6 +37,23 @@ Result<void> check_request(const LaunchRequest& request, std::size_t descriptors
   return {};
 }
 
+Result<void> make_group(SandboxPlan& plan, CgroupTree& cgroups) {
+  std::vector<dev_t> devices;
+  for (const Grant& grant : plan.pinned.grants) devices.push_back(grant.device);
+  auto group = cgroups.make(plan.request.launch_id, cgroup_limits_of(plan.request.limits, std::move(devices)));
+  if (!group) return setup_error(Step::kControlGroup, group.error().sys_errno, group.error().message);
+  plan.cgroup = std::move(*group);
+  return {};
+}
+
+// CPU time of a process's threads; 0 when it has gone.
+std::uint64_t cpu_time_us_of(pid_t pid) {
+  clockid_t clock = 0;
+  timespec time{};
+  if (::clock_getcpuclockid(pid, &clock) != 0 || ::clock_gettime(clock, &time) != 0) return 0;
+  return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_nsec) / 1000;
+}
+
 std::uint64_t microseconds(const timeval& time) {
   return static_cast<std::uint64_t>(time.tv_sec) * 1'000'000 + static_cast<std::uint64_t>(time.tv_usec);
 }
@@ -41,24 +61,31 @@ std::uint64_t microseconds(const timeval& time) {
 }  // namespace
 
 Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
-                             HostIds ids) {
+                             HostIds ids, CgroupTree& cgroups) {
   StepClock clock;
   clock.begin(Step::kCheckRequest);
   LG_TRY(check_request(request, descriptors.size()));
   clock.begin(Step::kPinGrant);
   LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, host.mode, ids));
+  SandboxPlan plan{std::move(request), host, ids, std::move(pinned), std::move(descriptors), std::nullopt};
+  if (cgroups.available()) {
+    clock.begin(Step::kControlGroup);
+    LG_TRY(make_group(plan, cgroups));
+  }
   clock.begin(Step::kCreateNamespaces);
-  SandboxPlan plan{std::move(request), host, ids, std::move(pinned), std::move(descriptors)};
-  LG_ASSIGN(SandboxProcess process, start_sandbox(plan));
+  auto process = start_sandbox(plan);
   clock.end();
-  return Launch(std::move(plan), std::move(process), clock);
+  if (process) return Launch(std::move(plan), std::move(*process), clock, cgroups.reason());
+  if (plan.cgroup) cgroups.remove(std::move(*plan.cgroup));
+  return std::move(process).error();
 }
 
-Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock)
+Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, std::string no_group_reason)
     : plan_(std::move(plan)),
       process_(std::move(process)),
       clock_(clock),
-      deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLaunchTimeoutMs)) {
+      deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLaunchTimeoutMs)),
+      no_group_reason_(std::move(no_group_reason)) {
   // The sandbox has its own copies; ours would keep the plugin's pipes open after its end, and its secrets in memory.
   plan_.descriptors.clear();
   for (Grant& grant : plan_.pinned.grants) grant.tree.reset();
@@ -90,6 +117,7 @@ std::optional<Started> Launch::read_channel() {
         // pid 1 goes on after pid 2's exec or its end; only a set-up that came to its last step and did not fail ran.
         if (phase_ != Phase::kReady) break;
         phase_ = Phase::kRunning;
+        setup_cpu_time_us_ = cpu_time_us_of(process_.pid);
         news = started();
         break;
       case RecordKind::kProgramEnded:
@@ -104,7 +132,7 @@ Started Launch::started() const {
   Started started;
   started.launch_id = plan_.request.launch_id;
   started.pid = program_pid_;
-  started.posture = posture_of(plan_, ready_.active);
+  started.posture = posture_of(plan_, ready_.active, no_group_reason_);
   for (std::size_t index = 0; index < kStepCount; ++index) {
     const std::uint32_t duration_us = clock_.durations_us()[index] + ready_.duration_us[index];
     if (duration_us != 0) started.steps.push_back({std::string(words_of(static_cast<Step>(index))), duration_us});
@@ -114,6 +142,12 @@ Started Launch::started() const {
 
 void Launch::kill() {
   kill_requested_ = true;
+  signal_all();
+}
+
+// The end of pid 1 is the end of all. The group's own kill reaches them at once, without waiting for pid 1's turn.
+void Launch::signal_all() {
+  if (plan_.cgroup) plan_.cgroup->kill();
   ::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0);
 }
 
@@ -121,10 +155,10 @@ void Launch::expire() {
   failure_ =
       setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, "the set-up as a whole"));
   phase_ = Phase::kFailed;
-  ::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0);
+  signal_all();
 }
 
-Exited Launch::finish() {
+Exited Launch::finish(CgroupTree& cgroups) {
   int reaper_status = 0;
   rusage usage{};
   pid_t reaped = 0;
@@ -135,27 +169,42 @@ Exited Launch::finish() {
   Exited exited;
   if (failure_) exited = *failure_;
   exited.launch_id = plan_.request.launch_id;
-  exited.cpu_time_us = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
-  exited.memory_peak_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
   if (!failure_) describe_end(exited, reaper_status);
+  const std::uint64_t cpu_time_us = microseconds(usage.ru_utime) + microseconds(usage.ru_stime);
+  exited.cpu_time_us = cpu_time_us - std::min(cpu_time_us, setup_cpu_time_us_);
+  exited.memory_peak_bytes = static_cast<std::uint64_t>(usage.ru_maxrss) * 1024;
+  if (plan_.cgroup) {
+    describe_group(exited);
+    cgroups.remove(std::move(*plan_.cgroup));
+    plan_.cgroup.reset();
+  }
   return exited;
+}
+
+void Launch::describe_group(Exited& exited) const {
+  const CgroupUsage usage = plan_.cgroup->usage();
+  const CgroupLimits limits = cgroup_limits_of(plan_.request.limits, {});
+  if (usage.memory_peak_bytes) exited.memory_peak_bytes = *usage.memory_peak_bytes;
+  if (usage.oom_kills > 0) {
+    exited.limit_hits.push_back(
+        {"memory_bytes_max", limits.memory_bytes_max, usage.memory_peak_bytes.value_or(limits.memory_bytes_max), true});
+  }
+  if (usage.process_denials > 0) {
+    exited.limit_hits.push_back({"processes_max", limits.processes_max - 1, usage.process_denials, false});
+  }
 }
 
 void Launch::describe_end(Exited& exited, int reaper_status) const {
   // Without word from the reaper it was killed, and the program with it, or it never came to run one.
   const bool unexpected = !wait_status_ && !kill_requested_ && phase_ != Phase::kRunning;
-  if (unexpected) {
-    const int sys_errno = WIFSIGNALED(reaper_status) ? EINTR : EIO;
-    const auto words = WIFSIGNALED(reaper_status) ? "killed by signal " + std::to_string(WTERMSIG(reaper_status))
-                                                  : "ended with " + std::to_string(WEXITSTATUS(reaper_status));
-    const std::uint64_t cpu_time_us = exited.cpu_time_us;
-    const std::uint64_t memory_peak_bytes = exited.memory_peak_bytes;
-    exited = setup_failure(plan_.request.launch_id, setup_error(Step::kForkProgram, sys_errno, words));
-    exited.cpu_time_us = cpu_time_us;
-    exited.memory_peak_bytes = memory_peak_bytes;
+  if (unexpected && !WIFSIGNALED(reaper_status)) {
+    const auto words = "ended with " + std::to_string(WEXITSTATUS(reaper_status));
+    exited = setup_failure(plan_.request.launch_id, setup_error(Step::kForkProgram, EIO, words));
     return;
   }
-  const int status = wait_status_.value_or(SIGKILL);
+  // Killed while it was set up, by somebody else or for want of memory: an end by a signal like any other.
+  if (unexpected) exited.step = "set up the sandbox";
+  const int status = wait_status_.value_or(unexpected ? WTERMSIG(reaper_status) : SIGKILL);
   if (WIFEXITED(status)) {
     exited.kind = EndKind::kExited;
     exited.exit_code = WEXITSTATUS(status);

@@ -8,6 +8,7 @@
 
 #include <chrono>
 #include <optional>
+#include <string>
 
 #include "sandbox/launch_protocol.h"
 #include "sandbox/sandbox_plan.h"
@@ -20,9 +21,9 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 
 class Launch {
  public:
-  // Errors are setup errors.
+  // Errors are setup errors. Where `cgroups` is available the sandbox gets a leaf of it.
   static Result<Launch> begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
-                              HostIds ids);
+                              HostIds ids, CgroupTree& cgroups);
 
   int pidfd() const { return process_.pidfd.get(); }
   int channel() const { return process_.channel.get(); }
@@ -39,15 +40,17 @@ class Launch {
   // The set-up took too long: kills the sandbox, whose end is then told as that.
   void expire();
 
-  // Reaps pid 1, whose pidfd is readable. Call once.
-  Exited finish();
+  // Reaps pid 1, whose pidfd is readable, and gives its control group back to `cgroups`. Call once.
+  Exited finish(CgroupTree& cgroups);
 
  private:
   enum class Phase { kSettingUp, kReady, kRunning, kFailed };
 
-  Launch(SandboxPlan plan, SandboxProcess process, StepClock clock);
+  Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, std::string no_group_reason);
   Started started() const;
   void describe_end(Exited& exited, int reaper_status) const;
+  void describe_group(Exited& exited) const;
+  void signal_all();
 
   SandboxPlan plan_;  // its descriptors and grants are given up once the sandbox has its copies
   SandboxProcess process_;
@@ -56,6 +59,8 @@ class Launch {
   Phase phase_ = Phase::kSettingUp;
   SetupRecord ready_{};
   pid_t program_pid_ = -1;
+  std::uint64_t setup_cpu_time_us_ = 0;  // what pid 1 had used when the program began to run
+  std::string no_group_reason_;
   std::optional<int> wait_status_;
   std::optional<Exited> failure_;
   bool kill_requested_ = false;

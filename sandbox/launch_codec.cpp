@@ -149,7 +149,7 @@ void fields(auto& visit, SyntheticFile& it) {
 }
 void fields(auto& visit, ResourceLimits& it) {
   visit_all(visit, it.memory_bytes_max, it.cpu_time_s_max, it.file_size_bytes_max, it.processes_max, it.open_files_max,
-            it.tmp_bytes_max);
+            it.tmp_bytes_max, it.tmp_files_max, it.cpu_percent_max, it.io_bytes_per_second_max);
 }
 void fields(auto& visit, LaunchRequest& it) {
   visit_all(visit, it.launch_id, it.name, it.executable, it.arguments, it.environment, it.working_directory, it.binds,
@@ -173,9 +173,12 @@ void fields(auto& visit, StepTime& it) {
 void fields(auto& visit, Started& it) {
   visit_all(visit, it.launch_id, it.pid, it.posture, it.steps);
 }
+void fields(auto& visit, LimitHit& it) {
+  visit_all(visit, it.limit, it.limit_value, it.used, it.killed);
+}
 void fields(auto& visit, Exited& it) {
   visit_all(visit, it.launch_id, it.kind, it.exit_code, it.signal, it.step, it.step_errno, it.argument, it.host_refuses,
-            it.cpu_time_us, it.memory_peak_bytes);
+            it.cpu_time_us, it.memory_peak_bytes, it.limit_hits);
 }
 void fields(auto& visit, Opened& it) {
   visit_all(visit, it.request_id, it.open_errno);

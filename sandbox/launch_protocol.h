@@ -52,14 +52,17 @@ struct SyntheticFile {
   std::string contents;
 };
 
-// 0 means the launcher's default (sandbox/rlimits.h).
+// 0 means the launcher's default (sandbox/rlimits.h), and of cpu_percent_max and io_bytes_per_second_max none.
 struct ResourceLimits {
   std::uint64_t memory_bytes_max = 0;
   std::uint64_t cpu_time_s_max = 0;
   std::uint64_t file_size_bytes_max = 0;
   std::uint32_t processes_max = 0;
   std::uint32_t open_files_max = 0;
-  std::uint64_t tmp_bytes_max = 0;
+  std::uint64_t tmp_bytes_max = 0;  // of /tmp and of /dev/shm each, as the next
+  std::uint32_t tmp_files_max = 0;
+  std::uint32_t cpu_percent_max = 0;          // of one CPU, all processes together; needs a control group
+  std::uint64_t io_bytes_per_second_max = 0;  // reading and writing each, on every disk; needs a control group
 };
 
 // One start of one plugin in a sandbox of its own.
@@ -115,6 +118,14 @@ struct Started {
   std::vector<StepTime> steps;
 };
 
+// A limit of the control group that was met. Where there is none the kernel tells only the program (an errno).
+struct LimitHit {
+  std::string limit;  // by its name in manifests
+  std::uint64_t limit_value = 0;
+  std::uint64_t used = 0;  // for what was refused: how often
+  bool killed = false;     // the kernel ended the sandbox for it; else it refused
+};
+
 enum class EndKind : std::uint8_t { kExited, kSignalled, kSetupFailed };
 
 struct Exited {
@@ -126,8 +137,9 @@ struct Exited {
   std::int32_t step_errno = 0;          // kSetupFailed
   std::string argument;                 // kSetupFailed: what it was done to, e.g. a path
   bool host_refuses = false;            // kSetupFailed: a mandatory mechanism is missing (SANDBOX_UNAVAILABLE)
-  std::uint64_t cpu_time_us = 0;        // of all processes in it
-  std::uint64_t memory_peak_bytes = 0;  // largest resident size of one of them
+  std::uint64_t cpu_time_us = 0;        // of all processes in it, without the set-up once the program ran
+  std::uint64_t memory_peak_bytes = 0;  // of all together with a control group, else of the largest of them
+  std::vector<LimitHit> limit_hits;
 };
 
 struct Opened {

@@ -25,6 +25,7 @@ constexpr int kEventsAtOnce = 64;
 constexpr unsigned kSourceBits = 3;
 constexpr std::uint64_t kSourceMask = (1U << kSourceBits) - 1;
 constexpr int kHostCheckTimeoutMs = 5'000;
+constexpr int kSweepMs = 10;  // until a control group that could not be removed is tried again
 
 Error failed(std::string_view call) {
   return make_errno_error(Reason::kInternal, call, errno);
@@ -57,8 +58,9 @@ std::size_t affordable_launches() {
 
 }  // namespace
 
-LauncherLoop::LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids)
-    : host_(host), uids_(uids), control_(control_socket), files_(files_socket) {}
+LauncherLoop::LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids,
+                           CgroupTree cgroups)
+    : host_(host), uids_(uids), control_(control_socket), files_(files_socket), cgroups_(std::move(cgroups)) {}
 
 Result<void> LauncherLoop::run() {
   LG_TRY(prepare());
@@ -71,6 +73,7 @@ Result<void> LauncherLoop::run() {
       LG_TRY(handle(event.events, static_cast<Source>(event.data.u64 & kSourceMask), event.data.u64 >> kSourceBits));
     }
     expire_late_ones();
+    cgroups_.sweep();
     LG_TRY(rearm_queues());
   }
   return {};
@@ -161,7 +164,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
   if (!ids) {
     return control_.send(setup_failure(launch_id, setup_error(Step::kCheckRequest, EAGAIN, "too many sandboxes")));
   }
-  auto launch = Launch::begin(std::move(request), std::move(descriptors), host_, *ids);
+  auto launch = Launch::begin(std::move(request), std::move(descriptors), host_, *ids, cgroups_);
   if (!launch) {
     give_back(*ids);
     return control_.send(setup_failure(launch_id, launch.error()));
@@ -194,7 +197,7 @@ Result<void> LauncherLoop::finish_launch(std::uint64_t launch_id) {
   const auto found = launches_.find(launch_id);
   if (found == launches_.end()) return {};
   LG_TRY(read_channel(launch_id));
-  const Exited exited = found->second.finish();
+  const Exited exited = found->second.finish(cgroups_);
   give_back(found->second.ids());
   launches_.erase(found);
   return control_.send(exited);
@@ -223,6 +226,11 @@ Result<void> LauncherLoop::finish_host_check() {
       report = std::get<HostReport>(std::move(*decoded));
     }
   }
+  // Not a trial: the group was taken, or not, when this launcher started.
+  report.mechanisms.push_back({"cgroup limits", cgroups_.available(), false,
+                               cgroups_.available() ? "leaves below " + cgroups_.folder() : cgroups_.reason(),
+                               cgroups_.remedy()});
+  mark_accepted(report, host_);
   ::kill(host_check_->pid, SIGKILL);
   ::waitpid(host_check_->pid, nullptr, 0);
   host_check_.reset();
@@ -250,6 +258,7 @@ int LauncherLoop::wait_ms() const {
     if (const auto deadline = launch.deadline()) consider(*deadline);
   }
   if (host_check_) consider(host_check_->deadline);
+  if (cgroups_.has_leftovers()) consider(std::chrono::steady_clock::now() + std::chrono::milliseconds(kSweepMs));
   if (!nearest) return -1;
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(*nearest - std::chrono::steady_clock::now()).count();
   return static_cast<int>(std::max<std::int64_t>(left, 0));

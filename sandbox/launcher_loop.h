@@ -21,7 +21,7 @@ inline constexpr std::size_t kDescriptorsReserved = 256;
 class LauncherLoop {
  public:
   // The sockets are borrowed and made non-blocking.
-  LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids);
+  LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids, CgroupTree cgroups);
 
   // Returns when the daemon is gone, or the error that makes going on senseless (a packet that does not decode).
   Result<void> run();
@@ -58,6 +58,7 @@ class LauncherLoop {
   UniqueFd epoll_;
   ReportQueue control_;
   ReportQueue files_;
+  CgroupTree cgroups_;
   std::unordered_map<std::uint64_t, Launch> launches_;
   std::optional<HostCheck> host_check_;
   std::size_t launches_max_ = kLaunchesMax;

@@ -105,7 +105,8 @@ int main(int count, char** arguments) {
   raise_descriptor_limit();
   const HostFacts host = find_host_facts(words.allow_degraded);
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids);
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids,
+                    CgroupTree::adopt(CgroupPlaces(), {::getppid(), ::getpid()}));
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

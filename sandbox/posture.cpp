@@ -59,8 +59,15 @@ Mechanism landlock_of(const SandboxPlan& plan, std::uint32_t active) {
   return {"landlock", kActive, abi + "; not " + missing};
 }
 
-Mechanism memory_of(const LaunchRequest& request) {
+Mechanism memory_of(const SandboxPlan& plan) {
+  const LaunchRequest& request = plan.request;
   const std::uint64_t asked = request.limits.memory_bytes_max;
+  if (plan.cgroup) {
+    return {"memory limit", kActive,
+            "all processes and private folders together: " +
+                std::to_string(cgroup_limits_of(request.limits, {}).memory_bytes_max) + " bytes" +
+                (asked == 0 ? " (default)" : "")};
+  }
   if (asked == 0) {
     return {"memory limit", kActive,
             "each process: " + std::to_string(kDataBytesMaxDefault) + " bytes of private data (default)"};
@@ -68,6 +75,22 @@ Mechanism memory_of(const LaunchRequest& request) {
   const char* what =
       request.allow_jit ? " bytes of private data (jit reserves address space)" : " bytes of address space";
   return {"memory limit", kActive, "each process: " + std::to_string(asked) + what};
+}
+
+// A limit that only a control group keeps.
+Mechanism share_of(std::string name, const char* controller, std::uint64_t asked, const char* unit,
+                   const SandboxPlan& plan) {
+  if (asked == 0) return {std::move(name), kNotApplicable, "no limit asked for"};
+  if (plan.cgroup && plan.cgroup->has(controller)) return {std::move(name), kActive, std::to_string(asked) + unit};
+  return {std::move(name), kAbsent, std::to_string(asked) + unit + " asked for: needs a control group"};
+}
+
+Mechanism group_of(const SandboxPlan& plan, const std::string& no_group_reason) {
+  if (!plan.cgroup) return {"cgroup limits", kAbsent, "rlimits and the pid namespace alone: " + no_group_reason};
+  const CgroupLimits limits = cgroup_limits_of(plan.request.limits, {});
+  return {"cgroup limits", kActive,
+          "memory " + std::to_string(limits.memory_bytes_max) + " bytes, no swap, " +
+              std::to_string(limits.processes_max - 1) + " processes, all killed together"};
 }
 
 Mechanism filter_of(const LaunchRequest& request) {
@@ -79,7 +102,7 @@ Mechanism filter_of(const LaunchRequest& request) {
 
 }  // namespace
 
-std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active) {
+std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active, const std::string& no_group_reason) {
   const auto gained = [active](Gained bit, std::string name, std::string with, std::string without) {
     const bool is_active = (active & static_cast<std::uint32_t>(bit)) != 0;
     return Mechanism{std::move(name), is_active ? kActive : kAbsent, is_active ? std::move(with) : std::move(without)};
@@ -111,13 +134,15 @@ std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active)
       filter_of(plan.request),
       std::move(write_execute),
       {"resource limits", kActive, "rlimits"},
-      memory_of(plan.request),
+      memory_of(plan),
+      share_of("cpu share", "cpu", plan.request.limits.cpu_percent_max, " % of one CPU", plan),
+      share_of("disk rate", "io", plan.request.limits.io_bytes_per_second_max, " bytes a second each way", plan),
       speculation_of(active),
       landlock_of(plan, active),
       plan.host.runs_from_sealed_memory
           ? Mechanism{"sealed launcher", kActive, "no file of the host is behind /proc/1/exe"}
           : Mechanism{"sealed launcher", kAbsent, "it runs from its file: the host refuses executable memory files"},
-      {"cgroup limits", kAbsent, "not built in yet"},
+      group_of(plan, no_group_reason),
   };
   for (Mechanism& row : rows) {
     if (row.state == kAbsent && plan.host.is_allowed_degraded(row.name)) row.detail += "; accepted by allow_degraded";

@@ -185,7 +185,8 @@ void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rul
   give_up_privileges(reporter, request.allow_jit);
   // Limits after everything that needs memory or descriptors of ours, before the filter, which knows no setrlimit.
   reporter.begin(Step::kResourceLimits);
-  reporter.require(set_resource_limits(request));
+  const auto keeper = plan.cgroup ? LimitKeeper::kControlGroup : LimitKeeper::kResourceLimits;
+  reporter.require(set_resource_limits(request, keeper));
   reporter.begin(Step::kLandlock);
   reporter.require(rules.restrict_self());
   if (rules.descriptor() >= 0) reporter.gained(Gained::kLandlock);

@@ -29,20 +29,32 @@ T or_default(T value, T otherwise) {
 }
 
 // A program that makes code reserves far more address space than it uses: only what it can write is counted then.
-bool set_memory_limits(const LaunchRequest& request) {
+bool set_memory_limits(const LaunchRequest& request, LimitKeeper keeper) {
   const std::uint64_t asked = request.limits.memory_bytes_max;
+  if (keeper == LimitKeeper::kControlGroup) return set_limit(RLIMIT_DATA, std::max(asked, kDataBytesMaxDefault));
   if (!set_limit(RLIMIT_DATA, or_default(asked, kDataBytesMaxDefault))) return false;
   return asked == 0 || request.allow_jit || set_limit(RLIMIT_AS, asked);
 }
 
 }  // namespace
 
-bool set_resource_limits(const LaunchRequest& request) {
+CgroupLimits cgroup_limits_of(const ResourceLimits& limits, std::vector<dev_t> devices) {
+  CgroupLimits group;
+  group.memory_bytes_max = or_default(limits.memory_bytes_max, kDataBytesMaxDefault);
+  group.processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
+  group.cpu_percent_max = limits.cpu_percent_max;
+  group.io_bytes_per_second_max = limits.io_bytes_per_second_max;
+  group.devices = std::move(devices);
+  return group;
+}
+
+bool set_resource_limits(const LaunchRequest& request, LimitKeeper keeper) {
   const ResourceLimits& limits = request.limits;
   if (limits.cpu_time_s_max != 0 && !set_cpu_limit(limits.cpu_time_s_max)) return false;
   // pid 1 counts as one of the user's processes, and is ours.
-  const std::uint64_t processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
-  return set_memory_limits(request) && set_limit(RLIMIT_NPROC, processes_max) &&
+  std::uint64_t processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
+  if (keeper == LimitKeeper::kControlGroup) processes_max += kProcessesMargin;
+  return set_memory_limits(request, keeper) && set_limit(RLIMIT_NPROC, processes_max) &&
          set_limit(RLIMIT_NOFILE, or_default(limits.open_files_max, kOpenFilesMaxDefault)) &&
          set_limit(RLIMIT_FSIZE, or_default(limits.file_size_bytes_max, kFileSizeBytesMaxDefault)) &&
          set_limit(RLIMIT_STACK, kStackBytesMax) && set_limit(RLIMIT_MEMLOCK, kLockedBytesMax) &&

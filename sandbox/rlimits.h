@@ -4,7 +4,9 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
+#include "sandbox/cgroup.h"
 #include "sandbox/launch_protocol.h"
 
 namespace liongate::sandbox {
@@ -12,6 +14,7 @@ namespace liongate::sandbox {
 inline constexpr std::uint64_t kDataBytesMaxDefault = 4ULL * 1024 * 1024 * 1024;
 inline constexpr std::uint64_t kFileSizeBytesMaxDefault = 1024ULL * 1024 * 1024;
 inline constexpr std::uint32_t kProcessesMaxDefault = 256;  // threads count too
+inline constexpr std::uint32_t kProcessesMargin = 16;       // of the rlimit beside a control group
 inline constexpr std::uint32_t kOpenFilesMaxDefault = 1024;
 inline constexpr std::uint64_t kStackBytesMax = 8ULL * 1024 * 1024;
 inline constexpr std::uint64_t kLockedBytesMax = 64ULL * 1024;
@@ -19,7 +22,14 @@ inline constexpr std::uint64_t kPendingSignalsMax = 1024;
 // One byte, not none: with 0 the kernel would still start a core_pattern handler that is a pipe, on the host.
 inline constexpr std::uint64_t kCoreBytesMax = 1;
 
+// Who keeps memory and the number of processes. A control group tells when it was met, so the rlimits beside it are
+// only wider: one that is met first would make the program fail in its own ways, and nobody would know why.
+enum class LimitKeeper : std::uint8_t { kControlGroup, kResourceLimits };
+
 // Sets soft and hard limits; a hard limit that is lower already stays.
-bool set_resource_limits(const LaunchRequest& request);
+bool set_resource_limits(const LaunchRequest& request, LimitKeeper keeper);
+
+// What the control group of such a launch allows; `devices` are those of its granted paths.
+CgroupLimits cgroup_limits_of(const ResourceLimits& limits, std::vector<dev_t> devices);
 
 }  // namespace liongate::sandbox

@@ -90,10 +90,13 @@ UniqueFd mount_new_root(SetupReporter& reporter) {
 }
 
 // Paths of the fresh root are used relative to it: it is the working folder, and nothing but our own folders is there.
-void mount_temporary_folders(MountTargets& targets, std::uint64_t bytes_max, LandlockRules& rules,
+void mount_temporary_folders(MountTargets& targets, const ResourceLimits& limits, LandlockRules& rules,
                              SetupReporter& reporter) {
   reporter.begin(Step::kTemporaryFolders);
-  const std::string options = tmpfs_options(bytes_max, kTmpInodesMax, "1777");
+  // One inode more: the folder itself is one.
+  const std::string options =
+      tmpfs_options(limits.tmp_bytes_max != 0 ? limits.tmp_bytes_max : kTmpBytesMaxDefault,
+                    (limits.tmp_files_max != 0 ? limits.tmp_files_max : kTmpFilesMaxDefault) + 1, "1777");
   for (const char* folder : {"/tmp", "/dev/shm"}) {
     reporter.require(targets.folder(folder).valid(), folder);
     reporter.require(::mount("tmpfs", folder + 1, "tmpfs", kTmpfsFlags, options.c_str()) == 0, folder);
@@ -233,9 +236,8 @@ void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter
   MountTargets targets(root.get());
   reporter.require(targets.own(root.get()), "/");
   allow(rules, root.get(), Reach::kList, "/", reporter);
-  const std::uint64_t tmp_bytes_max = plan.request.limits.tmp_bytes_max;
   // The temporary folders come first: a grant may lie within /tmp.
-  mount_temporary_folders(targets, tmp_bytes_max != 0 ? tmp_bytes_max : kTmpBytesMaxDefault, rules, reporter);
+  mount_temporary_folders(targets, plan.request.limits, rules, reporter);
   attach_devices(targets, devices, rules, reporter);
   attach_grants(targets, plan.pinned.grants, rules, reporter);
   make_links(targets, plan.request.links, reporter);

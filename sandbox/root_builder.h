@@ -13,7 +13,7 @@ namespace liongate::sandbox {
 inline constexpr std::uint64_t kRootBytesMax = 1024 * 1024;  // mount points, links and synthetic files
 inline constexpr std::uint64_t kRootInodesMax = 4096;
 inline constexpr std::uint64_t kTmpBytesMaxDefault = 64ULL * 1024 * 1024;  // /tmp and /dev/shm, each
-inline constexpr std::uint64_t kTmpInodesMax = 16 * 1024;
+inline constexpr std::uint64_t kTmpFilesMaxDefault = 16 * 1024;
 
 // Builds the root and makes it the only file system there is. `rules`, already created, learn what was put into it.
 void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter);

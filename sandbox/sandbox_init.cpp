@@ -63,6 +63,13 @@ void become_user(const SandboxPlan& plan, SetupReporter& reporter) {
   die_with_launcher(reporter);
 }
 
+// Born in a control group of its own, it must not see where that group lies.
+void hide_group(const SandboxPlan& plan, SetupReporter& reporter) {
+  if (!plan.cgroup) return;
+  reporter.begin(Step::kControlGroup);
+  reporter.require(::unshare(CLONE_NEWCGROUP) == 0, "namespace");
+}
+
 void start_session(SetupReporter& reporter) {
   reporter.begin(Step::kSession);
   reporter.require(::setsid() >= 0);
@@ -105,6 +112,7 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   close_what_is_not_ours(plan, reporter);
   await_id_maps(reporter);
   become_user(plan, reporter);
+  hide_group(plan, reporter);
   start_session(reporter);
   set_host_name(plan.request.name, reporter);
   make_mounts_private(reporter);

@@ -4,9 +4,11 @@
 // launcher then closes its side by destroying the plan.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "kernel/base/unique_fd.h"
+#include "sandbox/cgroup.h"
 #include "sandbox/grant_trees.h"
 #include "sandbox/host_facts.h"
 #include "sandbox/launch_protocol.h"
@@ -19,6 +21,7 @@ struct SandboxPlan {
   HostIds ids{};
   PinnedGrants pinned;
   std::vector<UniqueFd> descriptors;  // become 0..n-1 of the program
+  std::optional<Cgroup> cgroup;       // nothing: this host gives none, rlimits alone hold
 };
 
 }  // namespace liongate::sandbox

@@ -37,10 +37,14 @@ std::string explain_clone(int sys_errno) {
 
 }  // namespace
 
-pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd) {
+pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd, int cgroup_fd) {
   int fd = -1;
   clone_args arguments{};
   arguments.flags = flags | CLONE_PIDFD;
+  if (cgroup_fd >= 0) {
+    arguments.flags |= CLONE_INTO_CGROUP;
+    arguments.cgroup = static_cast<std::uint64_t>(cgroup_fd);
+  }
   arguments.pidfd = reinterpret_cast<std::uintptr_t>(&fd);
   arguments.exit_signal = SIGCHLD;
   const auto pid = static_cast<pid_t>(::syscall(SYS_clone3, &arguments, sizeof arguments));
@@ -54,7 +58,16 @@ Result<SandboxProcess> start_sandbox(SandboxPlan& plan) {
   auto& [ours, theirs] = *channel;
   if (!stamp_senders(ours.get())) return setup_error(Step::kCreateNamespaces, errno, "SO_PASSCRED");
   SandboxProcess process;
-  process.pid = clone_process(kNamespaces, process.pidfd);
+  UniqueFd group;
+  std::uint64_t namespaces = kNamespaces;
+  if (plan.cgroup) {
+    auto opened = plan.cgroup->open();
+    if (!opened) return setup_error(Step::kControlGroup, opened.error().sys_errno, plan.cgroup->folder());
+    group = std::move(*opened);
+    // The namespace would begin at the launcher's group; made from inside (sandbox_init.cpp) it begins at the leaf.
+    namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWCGROUP);
+  }
+  process.pid = clone_process(namespaces, process.pidfd, group.valid() ? group.get() : -1);
   if (process.pid < 0) {
     const int sys_errno = errno;
     return setup_error(Step::kCreateNamespaces, sys_errno, explain_clone(sys_errno));

@@ -20,7 +20,8 @@ struct SandboxProcess {
 // Errors are setup errors. On success the sandbox builds itself; nothing here waits for it.
 Result<SandboxProcess> start_sandbox(SandboxPlan& plan);
 
-// A child process in new namespaces `flags` (CLONE_NEW*), as fork returns it. -1 and errno on failure.
-pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd);
+// A child process in new namespaces `flags` (CLONE_NEW*), as fork returns it; with a `cgroup_fd` it is born in that
+// group. -1 and errno on failure.
+pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd, int cgroup_fd = -1);
 
 }  // namespace liongate::sandbox

@@ -20,6 +20,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kCheckRequest, "check the launch request", Blame::kRequest},
     {Step::kPinGrant, "open the granted path", Blame::kRequest},
     {Step::kCloneGrant, "clone the mount of the granted path", Blame::kHost},
+    {Step::kControlGroup, "make the control group", Blame::kHost},
     {Step::kCreateNamespaces, "create the namespaces", Blame::kHost},
     {Step::kMapIds, "map the user and group ids", Blame::kHost},
     {Step::kAwaitLauncher, "wait for the launcher", Blame::kRequest},

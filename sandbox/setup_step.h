@@ -18,6 +18,7 @@ enum class Step : std::uint32_t {
   kCheckRequest,
   kPinGrant,
   kCloneGrant,
+  kControlGroup,
   kCreateNamespaces,
   kMapIds,
   kAwaitLauncher,

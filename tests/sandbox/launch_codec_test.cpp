@@ -22,7 +22,7 @@ LaunchRequest full_launch() {
                    {"/data", "/data", Access::kReadWrite, Presence::kRequired, false}};
   request.links = {{"usr/bin", "/bin"}};
   request.files = {{"/etc/passwd", std::string("zero\0inside", 11)}};
-  request.limits = {1, 2, 3, 4, 5, 6};
+  request.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   request.allow_processes = true;
   request.descriptor_count = 3;
   return request;
@@ -34,7 +34,8 @@ std::vector<Request> requests() {
 
 std::vector<Report> reports() {
   Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}};
-  Exited exited{5, EndKind::kSetupFailed, -1, 9, "step", 2, "argument", true, 1000, 2000};
+  Exited exited{
+      5, EndKind::kSetupFailed, -1, 9, "step", 2, "argument", true, 1000, 2000, {{"memory_bytes_max", 10, 11, true}}};
   HostReport host{false, {{"name", true, false, "reason", "remedy"}}};
   return {started, exited, Opened{8, 13}, host};
 }
@@ -72,6 +73,7 @@ TEST_CASE("the fields arrive where they belong") {
   CHECK(launch.binds.at(0).executable);
   CHECK(launch.files.at(0).contents.size() == 11);
   CHECK(launch.limits.tmp_bytes_max == 6);
+  CHECK(launch.limits.io_bytes_per_second_max == 9);
   CHECK(launch.allow_processes);
   CHECK_FALSE(launch.allow_jit);
 }

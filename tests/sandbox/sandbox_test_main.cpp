@@ -8,8 +8,8 @@
 int main(int count, char** arguments) {
   constexpr int kSkipped = 77;
   using namespace liongate::sandbox;
-  for (const HostMechanism& mechanism : check_host(detect_host_mode()).mechanisms) {
-    if (!mechanism.mandatory || mechanism.available) continue;
+  for (const HostMechanism& mechanism : check_host(find_host_facts("")).mechanisms) {
+    if (!mechanism.mandatory || mechanism.available || mechanism.name == "ordinary groups") continue;
     std::printf("skipped: this host lacks %s (%s)\n", mechanism.name.c_str(), mechanism.reason.c_str());
     return kSkipped;
   }

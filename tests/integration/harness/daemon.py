@@ -22,8 +22,8 @@ READY_TIMEOUT_S = 20.0
 STOP_TIMEOUT_S = 30.0
 EVENT_TIMEOUT_S = 15.0
 
-PRIVILEGED_GROUPS = {"root", "wheel", "sudo", "admin", "staff", "disk", "kmem", "shadow", "docker", "podman", "lxd", "incus",
-                     "incus-admin", "libvirt"}
+PRIVILEGED_GROUPS = {"root", "wheel", "sudo", "admin", "staff", "disk", "kmem", "shadow", "docker", "podman", "lxd",
+                     "incus", "incus-admin", "libvirt"}
 _numbers = itertools.count(1)
 
 
