@@ -4,7 +4,8 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long simulate kill-run install clean help
+.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long simulate kill-run test-escape \
+  install clean help
 
 FUZZ_SECONDS ?= 60
 HISTORIES ?= 100000
@@ -68,6 +69,11 @@ kill-run: ## KILLS=1000 times kill -9 of the daemon or a plugin at random moment
 	@scripts/build release
 	@LIONGATE_BUILD_DIR=build/release LIONGATE_KILL_RUNS=$(KILLS) build/venv/bin/python3 -B -m pytest -q -s \
 	  -p no:cacheprovider tests/integration/test_kill_run.py
+
+test-escape: ## every escape attempt: unsandboxed, with nothing granted, with all else granted; root and rootless
+	@scripts/setup build test
+	@scripts/build release
+	@LIONGATE_BUILD_DIR=build/release /usr/bin/python3 -B tests/escape/run.py
 
 install: ## installs below DESTDIR (prefix /usr): programs, plugins, units, completions, man pages
 	@scripts/setup build

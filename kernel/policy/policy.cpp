@@ -69,6 +69,17 @@ std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::st
   return std::nullopt;
 }
 
+// What the dynamic loader and the C library read before a program's first line would let the daemon's surroundings
+// choose code for it. The loader is no plugin's business.
+std::optional<Refusal> refuse_loader_variable(const std::string& permission) {
+  for (const char* prefix : {"env:LD_", "env:GLIBC_TUNABLES", "env:GCONV_PATH", "env:LOCPATH", "env:NLSPATH"}) {
+    if (!permission.starts_with(prefix)) continue;
+    return refusal(permission, "loader variable", "it steers the loader of every program in the sandbox",
+                   "pass what the plugin needs in a variable of its own");
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 bool glob_matches(std::string_view pattern, std::string_view text) {
@@ -100,6 +111,7 @@ std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest
       return refusal(permission, "forbidden", "no policy can grant it", "remove it from the manifest's permissions");
     }
     if (auto found = refuse_protected_path(policy, permission, folder)) return found;
+    if (auto found = refuse_loader_variable(permission)) return found;
     const std::vector<std::string> spellings = spellings_of(permission, folder);
     bool decided = false;
     for (std::size_t i = 0; i < policy.rules.size() && !decided; ++i) {

@@ -133,6 +133,15 @@ TEST_CASE("spellings of a protected path are seen through") {
   CHECK(refused_by(generous, "fs_read:/srv/../var/lib/liongate/log") == "protected folder");
 }
 
+TEST_CASE("variables that steer the loader are never granted") {
+  const Policy generous = development({{"*", "*", true}});
+  for (const char* name : {"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GLIBC_TUNABLES", "GCONV_PATH"}) {
+    INFO(name);
+    CHECK(refused_by(generous, std::string("env:") + name) == "loader variable");
+  }
+  CHECK(is_granted(generous, "env:LDAP_SERVER"));
+}
+
 TEST_CASE("a relative path is relative to the plugin's folder") {
   const Policy generous = development();
   CHECK(is_granted(generous, "fs_read:data"));
