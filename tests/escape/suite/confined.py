@@ -139,12 +139,13 @@ class ConfinedScene:
         if outcome.exit_code == 0:
             return dict(line.split("=", 1) for line in outcome.text.splitlines() if "=" in line)
         reason = outcome.error().reason
-        if self.check.ends == "killed" and reason == "PLUGIN_CRASHED":
+        # The daemon may see the pipe's end before it hears why; how the process ended is told either way.
+        if self.check.ends == "killed" and reason in ("PLUGIN_CRASHED", "PLUGIN_PROTOCOL_ERROR"):
             crash = self.stage.daemon.wait_event("InstanceCrashed", plugin=self.name)
             signal = crash.instance_crashed.exit.signal
             return {self.variant or "call": "killed by SIGSYS" if signal == SIGSYS else f"killed by signal {signal}"}
-        if reason in ("PLUGIN_PROTOCOL_ERROR", "PLUGIN_CRASHED") and self.check.ends == "protocol error":
-            return {self.variant or "call": "protocol error" if reason == "PLUGIN_PROTOCOL_ERROR" else "crashed"}
+        if reason == "PLUGIN_PROTOCOL_ERROR" and self.check.ends == "protocol error":
+            return {self.variant or "call": "protocol error"}
         if reason == "DEADLINE_EXCEEDED" and self.check.ends == "deadline":
             return {"call": "deadline, then gone"}
         return {self.variant or "call": f"{reason}: {outcome.err.splitlines()[0]}"}
