@@ -63,6 +63,12 @@ std::string jump_text(const v1::ClockJumped& jump) {
   return seconds > 0 ? std::to_string(seconds) + " s forward" : std::to_string(-seconds) + " s back";
 }
 
+// What was refused to a plugin's own code says itself which permission it needs.
+std::string denial_text(const v1::PermissionDenied& denial) {
+  if (denial.rule().rfind("system call filter", 0) != 0) return denial.permission() + " " + denial.message();
+  return denial.message() + (denial.arguments().empty() ? "" : " (" + denial.arguments() + ")");
+}
+
 // Events about the daemon and its log.
 std::string system_detail(const v1::Event& event) {
   switch (event.payload_case()) {
@@ -83,7 +89,7 @@ std::string system_detail(const v1::Event& event) {
     case v1::Event::kClockJumped:
       return jump_text(event.clock_jumped());
     case v1::Event::kPermissionDenied:
-      return event.permission_denied().permission() + " " + event.permission_denied().message();
+      return denial_text(event.permission_denied());
     case v1::Event::kSandboxPosture:
       return posture_text(event.sandbox_posture().posture());
     default:

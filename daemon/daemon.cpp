@@ -165,6 +165,7 @@ void Daemon::make_kernel() {
       to_settings(foundation_.config));
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
+  launcher_->set_on_denied([this](v1::Event event) { kernel_->record_call_denial(std::move(event)); });
 }
 
 DaemonFacts Daemon::facts() const {

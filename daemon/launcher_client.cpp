@@ -2,6 +2,7 @@
 
 #include <boost/asio/post.hpp>
 #include <cerrno>
+#include <cstring>
 
 namespace liongate::daemon {
 
@@ -36,6 +37,33 @@ PluginExit to_exit(const sandbox::Exited& exited) {
   return exit;
 }
 
+std::string message_of(const sandbox::Denied& denied, const std::string& answer) {
+  if (denied.system_call.empty()) return "killed: it " + denied.rule;
+  std::string message =
+      denied.system_call +
+      (denied.count > 1 ? " was refused " + std::to_string(denied.count) + " more times" : " was refused");
+  message += " with " + answer + ": ";
+  return message + (denied.permission.empty() ? "no permission allows it"
+                                              : "it needs the permission \"" + denied.permission + "\"");
+}
+
+v1::Event denial_event(v1::Event event, const sandbox::Denied& denied) {
+  const char* name = ::strerrorname_np(denied.answer_errno);
+  const std::string answer = denied.answer_errno == 0 || name == nullptr ? "" : name;
+  event.set_type("PermissionDenied");
+  event.set_actor("plugin:" + event.plugin_name());
+  v1::PermissionDenied& denial = *event.mutable_permission_denied();
+  denial.set_permission(denied.permission);
+  denial.set_rule("system call filter: " + denied.rule);
+  denial.set_message(message_of(denied, answer));
+  denial.set_action(denied.system_call.empty() ? "system call" : "system call " + denied.system_call);
+  denial.set_system_call(denied.system_call);
+  denial.set_arguments(denied.arguments);
+  denial.set_answer(answer);
+  denial.set_count(denied.count);
+  return event;
+}
+
 Error lost_error() {
   return make_error(Reason::kSandboxUnavailable, "liongate-launcher has ended: nothing can be started")
       .with_hint("restart liongated");
@@ -68,24 +96,28 @@ Result<LaunchId> LauncherClient::launch(supervision::LaunchOrder order, supervis
     }
     return error;
   }
-  listeners_[last_id_] = &listener;
+  launches_[last_id_] = {&listener, std::move(order.origin)};
   return last_id_;
 }
 
 void LauncherClient::kill(LaunchId id) {
+  send_surely(sandbox::KillRequest{id});
+}
+
+// A full socket means that the launcher is busy starting; what must not be lost is sent again.
+void LauncherClient::send_surely(sandbox::Request request) {
   if (lost_) return;
-  // A full socket means that the launcher is busy starting; the kill must not be lost, so it is sent again.
-  if (const auto sent = sandbox::send_request(socket_.native_handle(), sandbox::KillRequest{id}, {});
+  if (const auto sent = sandbox::send_request(socket_.native_handle(), request, {});
       !sent && sent.error().sys_errno == EAGAIN) {
     socket_.async_wait(boost::asio::posix::stream_descriptor::wait_write,
-                       [this, id](const boost::system::error_code& error) {
-                         if (!error) kill(id);
+                       [this, request = std::move(request)](const boost::system::error_code& error) {
+                         if (!error) send_surely(request);
                        });
   }
 }
 
 void LauncherClient::forget(LaunchId id) {
-  if (const auto found = listeners_.find(id); found != listeners_.end()) found->second = nullptr;
+  if (const auto found = launches_.find(id); found != launches_.end()) found->second.listener = nullptr;
 }
 
 void LauncherClient::report_host(std::function<void(Result<sandbox::HostReport>)> done) {
@@ -140,8 +172,8 @@ void LauncherClient::on_readable() {
 
 void LauncherClient::take(sandbox::Report report) {
   if (auto* started = std::get_if<sandbox::Started>(&report)) {
-    const auto found = listeners_.find(started->launch_id);
-    if (found == listeners_.end() || found->second == nullptr) return;
+    const auto found = launches_.find(started->launch_id);
+    if (found == launches_.end() || found->second.listener == nullptr) return;
     supervision::LaunchStarted message;
     message.pid = started->pid;
     for (const sandbox::Mechanism& mechanism : started->posture) {
@@ -150,25 +182,34 @@ void LauncherClient::take(sandbox::Report report) {
       state.set_state(mechanism.state);
       state.set_detail(mechanism.detail);
     }
-    found->second->on_launch_started(std::move(message));
+    found->second.listener->on_launch_started(std::move(message));
   } else if (auto* exited = std::get_if<sandbox::Exited>(&report)) {
-    const auto found = listeners_.find(exited->launch_id);
-    if (found == listeners_.end()) return;
-    supervision::LaunchListener* listener = found->second;
-    listeners_.erase(found);
+    const auto found = launches_.find(exited->launch_id);
+    if (found == launches_.end()) return;
+    supervision::LaunchListener* listener = found->second.listener;
+    launches_.erase(found);
     if (listener != nullptr) listener->on_launch_ended(to_exit(*exited));
+  } else if (const auto* denied = std::get_if<sandbox::Denied>(&report)) {
+    take_denial(*denied);
   } else if (auto* host = std::get_if<sandbox::HostReport>(&report); host != nullptr) {
     // One check answers all who asked while it ran.
     for (const auto& done : std::exchange(host_reports_wanted_, {})) done(*host);
   }
 }
 
+void LauncherClient::take_denial(const sandbox::Denied& denied) {
+  if (const auto found = launches_.find(denied.launch_id); found != launches_.end() && on_denied_) {
+    on_denied_(denial_event(found->second.origin, denied));
+  }
+  if (denied.denial_id != 0) send_surely(sandbox::DenialRecordedRequest{denied.launch_id, denied.denial_id});
+}
+
 void LauncherClient::on_lost_launcher() {
   lost_ = true;
   PluginExit exit;
   exit.kind = supervision::ExitKind::kLauncherLost;
-  for (auto& [id, listener] : std::exchange(listeners_, {})) {
-    if (listener != nullptr) listener->on_launch_ended(exit);
+  for (auto& [id, open] : std::exchange(launches_, {})) {
+    if (open.listener != nullptr) open.listener->on_launch_ended(exit);
   }
   for (auto& done : std::exchange(host_reports_wanted_, {})) done(lost_error());
   on_lost_();

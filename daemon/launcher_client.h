@@ -24,6 +24,9 @@ class LauncherClient final : public supervision::Launcher {
 
   void start() { wait(); }
 
+  // Records the event of a system call that a plugin was refused; the plugin waits until it returns.
+  void set_on_denied(std::function<void(v1::Event)> on_denied) { on_denied_ = std::move(on_denied); }
+
   Result<supervision::LaunchId> launch(supervision::LaunchOrder order, supervision::LaunchListener& listener) override;
   void kill(supervision::LaunchId id) override;
   void forget(supervision::LaunchId id) override;
@@ -36,6 +39,8 @@ class LauncherClient final : public supervision::Launcher {
   void wait();
   void on_readable();
   void take(sandbox::Report report);
+  void take_denial(const sandbox::Denied& denied);
+  void send_surely(sandbox::Request request);
   void on_lost_launcher();
 
   boost::asio::io_context& io_;
@@ -43,7 +48,12 @@ class LauncherClient final : public supervision::Launcher {
   LaunchPlanner planner_;
   std::function<void()> on_lost_;
   supervision::LaunchId last_id_ = 0;
-  std::unordered_map<supervision::LaunchId, supervision::LaunchListener*> listeners_;  // null: nobody wants to hear
+  struct Open {
+    supervision::LaunchListener* listener;  // null: nobody wants to hear
+    v1::Event origin;
+  };
+  std::unordered_map<supervision::LaunchId, Open> launches_;
+  std::function<void(v1::Event)> on_denied_;
   std::deque<std::function<void(Result<sandbox::HostReport>)>> host_reports_wanted_;
   bool lost_ = false;
 };

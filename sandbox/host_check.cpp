@@ -112,9 +112,15 @@ int clone_and_seal_mount() {
 }
 
 int load_trial_filter() {
-  if (!set_no_new_privileges() || !load_filter(filter_for({}))) return errno;
+  if (!set_no_new_privileges() || !load_filter(without_notification(filter_for({})))) return errno;
   // It must not only load but hold: a family that no plugin gets is refused by it, not by the kernel.
   return ::socket(AF_UNIX, SOCK_STREAM, 0) < 0 && errno == EAFNOSUPPORT ? 0 : EPROTO;
+}
+
+int load_trial_listener() {
+  UniqueFd listener;
+  if (!set_no_new_privileges() || !load_filter_with_listener(filter_for({}), listener)) return errno;
+  return listener.valid() ? 0 : ENOTSUP;
 }
 
 int translate_a_mount() {
@@ -212,6 +218,8 @@ void check_degradable(HostReport& report, HostMode mode) {
   const auto keyring = [] { return errno_unless(::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0); };
   add("session keyring", try_in_child(keyring), "keyctl",
       "a kernel with CONFIG_KEYS, not hidden by a container's filter");
+  add("denial reports", try_in_child(load_trial_listener), "refused calls are events: seccomp user notification",
+      "Linux 5.0 or later, and not below another filter that notifies");
   add("own host user", mode == HostMode::kRootful ? 0 : EPERM, "a host uid for each plugin", "start liongated as root");
   add("idmapped grants", mode == HostMode::kRootful ? translate_a_mount() : EPERM, "on the file system of /usr",
       "start liongated as root, on a kernel and file system that have them (5.12, ext4, xfs, btrfs)");

@@ -13,9 +13,13 @@
 #include "kernel/base/limits.h"
 #include "sandbox/posture.h"
 #include "sandbox/rlimits.h"
+#include "sandbox/seccomp_filter.h"
 
 namespace liongate::sandbox {
 namespace {
+
+constexpr const char* kOtherAbiRule = "called the kernel by another ABI (i386 or x32)";
+constexpr const char* kInterruptsRule = "interrupted its own refused calls, over and over";
 
 Result<void> check_request(const LaunchRequest& request, std::size_t descriptors) {
   if (request.descriptor_count != descriptors) {
@@ -94,8 +98,9 @@ Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, std::s
 }
 
 std::optional<SteadyTime> Launch::deadline() const {
-  if (phase_ == Phase::kRunning || phase_ == Phase::kFailed) return std::nullopt;
-  return deadline_;
+  std::optional<SteadyTime> nearest = denials_ ? denials_->deadline() : std::nullopt;
+  if (sets_up()) nearest = nearest ? std::min(*nearest, deadline_) : deadline_;
+  return nearest;
 }
 
 std::optional<Started> Launch::read_channel() {
@@ -107,6 +112,9 @@ std::optional<Started> Launch::read_channel() {
         phase_ = Phase::kReady;
         ready_ = record;
         program_pid_ = received->sender_pid;
+        if (received->descriptor.valid()) {
+          denials_.emplace(std::move(received->descriptor), plan_.request.launch_id, permissions_of(plan_.request));
+        }
         break;
       case RecordKind::kStepFailed:
         phase_ = Phase::kFailed;
@@ -151,11 +159,27 @@ void Launch::signal_all() {
   ::syscall(SYS_pidfd_send_signal, pidfd(), SIGKILL, nullptr, 0);
 }
 
-void Launch::expire() {
-  failure_ =
-      setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, "the set-up as a whole"));
-  phase_ = Phase::kFailed;
-  signal_all();
+std::vector<Denied> Launch::expire(SteadyTime now, DenialListener::MayReport may_report) {
+  if (sets_up() && deadline_ <= now) {
+    failure_ =
+        setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, "the set-up as a whole"));
+    phase_ = Phase::kFailed;
+    signal_all();
+  }
+  return denials_ ? denials_->expire(now, may_report) : std::vector<Denied>();
+}
+
+std::vector<Denied> Launch::last_denials() {
+  std::vector<Denied> last = denials_ ? denials_->finish() : std::vector<Denied>();
+  const auto killed_for = [&last, this](const char* rule) {
+    Denied denied;
+    denied.launch_id = plan_.request.launch_id;
+    denied.rule = rule;
+    last.push_back(std::move(denied));
+  };
+  if (wait_status_ && WIFSIGNALED(*wait_status_) && WTERMSIG(*wait_status_) == SIGSYS) killed_for(kOtherAbiRule);
+  if (denials_ && denials_->is_abused()) killed_for(kInterruptsRule);
+  return last;
 }
 
 Exited Launch::finish(CgroupTree& cgroups) {

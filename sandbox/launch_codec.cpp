@@ -13,10 +13,12 @@ enum class Kind : std::uint32_t {
   kKill = 2,
   kOpen = 3,
   kCheckHost = 4,
+  kDenialRecorded = 5,
   kStarted = 101,
   kExited = 102,
   kOpened = 103,
   kHostReport = 104,
+  kDenied = 105,
 };
 
 // Both directions walk the same list of fields (see `fields` below): one visitor writes, the other reads.
@@ -160,6 +162,9 @@ void fields(auto& visit, LaunchRequest& it) {
 void fields(auto& visit, KillRequest& it) {
   visit_all(visit, it.launch_id);
 }
+void fields(auto& visit, DenialRecordedRequest& it) {
+  visit_all(visit, it.launch_id, it.denial_id);
+}
 void fields(auto& visit, OpenRequest& it) {
   visit_all(visit, it.request_id, it.path, it.kind);
 }
@@ -179,6 +184,10 @@ void fields(auto& visit, LimitHit& it) {
 void fields(auto& visit, Exited& it) {
   visit_all(visit, it.launch_id, it.kind, it.exit_code, it.signal, it.step, it.step_errno, it.argument, it.host_refuses,
             it.cpu_time_us, it.memory_peak_bytes, it.limit_hits);
+}
+void fields(auto& visit, Denied& it) {
+  visit_all(visit, it.launch_id, it.denial_id, it.system_call, it.arguments, it.rule, it.permission, it.answer_errno,
+            it.count);
 }
 void fields(auto& visit, Opened& it) {
   visit_all(visit, it.request_id, it.open_errno);
@@ -202,6 +211,9 @@ constexpr Kind kind_of(const OpenRequest&) {
 constexpr Kind kind_of(const CheckHostRequest&) {
   return Kind::kCheckHost;
 }
+constexpr Kind kind_of(const DenialRecordedRequest&) {
+  return Kind::kDenialRecorded;
+}
 constexpr Kind kind_of(const Started&) {
   return Kind::kStarted;
 }
@@ -213,6 +225,9 @@ constexpr Kind kind_of(const Opened&) {
 }
 constexpr Kind kind_of(const HostReport&) {
   return Kind::kHostReport;
+}
+constexpr Kind kind_of(const Denied&) {
+  return Kind::kDenied;
 }
 
 template <typename Message>
@@ -270,6 +285,8 @@ Result<Request> decode_request(std::span<const std::byte> packet) {
       return decode_as<Request, OpenRequest>(reader);
     case Kind::kCheckHost:
       return decode_as<Request, CheckHostRequest>(reader);
+    case Kind::kDenialRecorded:
+      return decode_as<Request, DenialRecordedRequest>(reader);
     default:
       return malformed();
   }
@@ -289,6 +306,8 @@ Result<Report> decode_report(std::span<const std::byte> packet) {
       return decode_as<Report, Opened>(reader);
     case Kind::kHostReport:
       return decode_as<Report, HostReport>(reader);
+    case Kind::kDenied:
+      return decode_as<Report, Denied>(reader);
     default:
       return malformed();
   }

@@ -10,6 +10,8 @@
 //   Launch{launch_id}  ->  Started{launch_id}   the program was exec'ed; its posture and step times
 //                      ->  Exited{launch_id}    always, and last: how it ended, or which step of the set-up failed.
 //                                               Sent after pid 1 of the sandbox was reaped, so nothing of it is left.
+//                      ->  Denied{launch_id}    any number, before Exited: calls that the filter refused
+//   DenialRecorded{launch_id, denial_id}        the program that waits after such a Denied now gets its errno
 //   Kill{launch_id}                             SIGKILL to the sandbox's pid 1; unknown ids are ignored (it just ended)
 //   Open{request_id}   ->  Opened{request_id}   a file or folder opened read-only with the launcher's rights
 //   CheckHost          ->  HostReport
@@ -86,6 +88,12 @@ struct KillRequest {
   std::uint64_t launch_id = 0;
 };
 
+// The event of a Denied is in the log: whoever was denied may see it. Ids that ended are ignored.
+struct DenialRecordedRequest {
+  std::uint64_t launch_id = 0;
+  std::uint64_t denial_id = 0;
+};
+
 enum class OpenKind : std::uint8_t { kFile, kFolder };
 
 // Opens read-only, O_NOFOLLOW on the last component; the descriptor travels beside Opened.
@@ -97,7 +105,7 @@ struct OpenRequest {
 
 struct CheckHostRequest {};
 
-using Request = std::variant<LaunchRequest, KillRequest, OpenRequest, CheckHostRequest>;
+using Request = std::variant<LaunchRequest, KillRequest, OpenRequest, CheckHostRequest, DenialRecordedRequest>;
 
 // One confinement mechanism of a running sandbox: "active", "absent" or "not_applicable".
 struct Mechanism {
@@ -142,6 +150,18 @@ struct Exited {
   std::vector<LimitHit> limit_hits;
 };
 
+// System calls that the filter of a sandbox refused.
+struct Denied {
+  std::uint64_t launch_id = 0;
+  std::uint64_t denial_id = 0;    // not 0: the caller waits until DenialRecorded
+  std::string system_call;        // "execve"; empty when the sandbox was killed for what `rule` says
+  std::string arguments;          // those that decide, e.g. "arg0=0x2"; never a pointer's target
+  std::string rule;               // what the call does, of the table
+  std::string permission;         // that would allow it: "process", "jit", "network"; empty: none does
+  std::int32_t answer_errno = 0;  // what the program sees
+  std::uint64_t count = 1;        // calls this report stands for; more than 1 for those that were not reported singly
+};
+
 struct Opened {
   std::uint64_t request_id = 0;
   std::int32_t open_errno = 0;  // 0: the descriptor is beside the message
@@ -160,7 +180,7 @@ struct HostReport {
   std::vector<HostMechanism> mechanisms;
 };
 
-using Report = std::variant<Started, Exited, Opened, HostReport>;
+using Report = std::variant<Started, Exited, Opened, HostReport, Denied>;
 
 // Spells a message. Fails (kInvalidArgument) when it would be longer than limits::kLaunchMessageBytesMax.
 Result<std::vector<std::byte>> encode(const Request& request);

@@ -72,7 +72,7 @@ Result<void> LauncherLoop::run() {
       const epoll_event& event = events[static_cast<std::size_t>(index)];
       LG_TRY(handle(event.events, static_cast<Source>(event.data.u64 & kSourceMask), event.data.u64 >> kSourceBits));
     }
-    expire_late_ones();
+    LG_TRY(expire_late_ones());
     cgroups_.sweep();
     LG_TRY(rearm_queues());
   }
@@ -120,6 +120,8 @@ Result<void> LauncherLoop::handle(std::uint32_t events, Source source, std::uint
       return finish_launch(key);
     case Source::kHostCheck:
       return finish_host_check();
+    case Source::kDenials:
+      return read_denial(key, events);
   }
   return {};
 }
@@ -151,6 +153,7 @@ Result<void> LauncherLoop::handle_request(Packet packet, int socket) {
     return {};
   }
   if (const auto* open = std::get_if<OpenRequest>(&request)) return handle_open(*open);
+  if (const auto* recorded = std::get_if<DenialRecordedRequest>(&request)) return handle_recorded(*recorded);
   return begin_host_check();
 }
 
@@ -170,6 +173,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
     return control_.send(setup_failure(launch_id, launch.error()));
   }
   const auto [entry, inserted] = launches_.emplace(launch_id, std::move(*launch));
+  note_deadline(launch_id);
   LG_TRY(watch(entry->second.channel(), EPOLLIN, Source::kChannel, launch_id));
   return watch(entry->second.pidfd(), EPOLLIN, Source::kEnd, launch_id);
 }
@@ -186,7 +190,12 @@ Result<void> LauncherLoop::read_channel(std::uint64_t launch_id) {
   const auto found = launches_.find(launch_id);
   if (found == launches_.end()) return {};
   Launch& launch = found->second;
+  const bool had_listener = launch.denials() != nullptr;
   if (const auto started = launch.read_channel()) LG_TRY(control_.send(*started));
+  note_deadline(launch_id);
+  if (!had_listener && launch.denials() != nullptr) {
+    LG_TRY(watch(launch.denials()->fd(), EPOLLIN, Source::kDenials, launch_id));
+  }
   // Its other end closes with pid 1, whose pidfd speaks next; until then a closed channel would wake us for nothing.
   char byte = 0;
   if (::recv(launch.channel(), &byte, sizeof byte, MSG_PEEK | MSG_DONTWAIT) == 0) unwatch(launch.channel());
@@ -198,9 +207,34 @@ Result<void> LauncherLoop::finish_launch(std::uint64_t launch_id) {
   if (found == launches_.end()) return {};
   LG_TRY(read_channel(launch_id));
   const Exited exited = found->second.finish(cgroups_);
+  for (const Denied& denied : found->second.last_denials()) LG_TRY(control_.send(denied));
   give_back(found->second.ids());
   launches_.erase(found);
+  note_deadline(launch_id);
   return control_.send(exited);
+}
+
+// One notification a turn: whoever floods is served no more often than the end of another's sandbox, or a launch.
+Result<void> LauncherLoop::read_denial(std::uint64_t launch_id, std::uint32_t events) {
+  const auto found = launches_.find(launch_id);
+  if (found == launches_.end() || found->second.denials() == nullptr) return {};
+  DenialListener& denials = *found->second.denials();
+  if ((events & EPOLLIN) == 0) {  // nobody is left under the filter; the pidfd speaks next
+    unwatch(denials.fd());
+    return {};
+  }
+  const auto denied = denials.take(std::chrono::steady_clock::now(), denial_budget_, may_report());
+  if (denials.is_abused()) found->second.kill();
+  note_deadline(launch_id);
+  return denied ? control_.send(*denied) : Result<void>();
+}
+
+Result<void> LauncherLoop::handle_recorded(const DenialRecordedRequest& request) {
+  const auto found = launches_.find(request.launch_id);
+  if (found != launches_.end() && found->second.denials() != nullptr) {
+    found->second.denials()->on_recorded(request.denial_id);
+  }
+  return {};
 }
 
 Result<void> LauncherLoop::begin_host_check() {
@@ -249,14 +283,29 @@ Result<void> LauncherLoop::rearm_queues() {
   return {};
 }
 
+DenialListener::MayReport LauncherLoop::may_report() const {
+  return control_.has_room_to_spare() ? DenialListener::MayReport::kYes : DenialListener::MayReport::kNo;
+}
+
+// Kept in order, so that a turn costs the same however many sandboxes there are.
+void LauncherLoop::note_deadline(std::uint64_t launch_id) {
+  if (const auto noted = noted_deadlines_.find(launch_id); noted != noted_deadlines_.end()) {
+    deadlines_.erase({noted->second, launch_id});
+    noted_deadlines_.erase(noted);
+  }
+  const auto found = launches_.find(launch_id);
+  const auto deadline = found != launches_.end() ? found->second.deadline() : std::nullopt;
+  if (!deadline) return;
+  noted_deadlines_[launch_id] = *deadline;
+  deadlines_.emplace(*deadline, launch_id);
+}
+
 int LauncherLoop::wait_ms() const {
   std::optional<SteadyTime> nearest;
   const auto consider = [&nearest](SteadyTime deadline) {
     nearest = nearest ? std::min(*nearest, deadline) : deadline;
   };
-  for (const auto& [id, launch] : launches_) {
-    if (const auto deadline = launch.deadline()) consider(*deadline);
-  }
+  if (!deadlines_.empty()) consider(deadlines_.begin()->first);
   if (host_check_) consider(host_check_->deadline);
   if (cgroups_.has_leftovers()) consider(std::chrono::steady_clock::now() + std::chrono::milliseconds(kSweepMs));
   if (!nearest) return -1;
@@ -264,14 +313,16 @@ int LauncherLoop::wait_ms() const {
   return static_cast<int>(std::max<std::int64_t>(left, 0));
 }
 
-void LauncherLoop::expire_late_ones() {
+Result<void> LauncherLoop::expire_late_ones() {
   const SteadyTime now = std::chrono::steady_clock::now();
-  for (auto& [id, launch] : launches_) {
-    const auto deadline = launch.deadline();
-    if (deadline && *deadline <= now) launch.expire();
+  while (!deadlines_.empty() && deadlines_.begin()->first <= now) {
+    const std::uint64_t launch_id = deadlines_.begin()->second;
+    for (const Denied& denied : launches_.at(launch_id).expire(now, may_report())) LG_TRY(control_.send(denied));
+    note_deadline(launch_id);
   }
   // Its socket closes with it, and that is its answer.
   if (host_check_ && host_check_->deadline <= now) ::kill(host_check_->pid, SIGKILL);
+  return {};
 }
 
 std::optional<HostIds> LauncherLoop::take_ids() {

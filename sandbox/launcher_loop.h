@@ -4,6 +4,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <unordered_map>
 
 #include "sandbox/launch.h"
@@ -12,10 +13,10 @@
 
 namespace liongate::sandbox {
 
-// More sandboxes than plugins, because a command has one for each call. Fewer where the launcher may not open the two
+// More sandboxes than plugins, because a command has one for each call. Fewer where the launcher may not open the three
 // descriptors that each takes, beside those that requests in hand bring along.
 inline constexpr std::size_t kLaunchesMax = 8192;
-inline constexpr std::size_t kDescriptorsPerLaunch = 2;
+inline constexpr std::size_t kDescriptorsPerLaunch = 3;
 inline constexpr std::size_t kDescriptorsReserved = 256;
 
 class LauncherLoop {
@@ -27,7 +28,7 @@ class LauncherLoop {
   Result<void> run();
 
  private:
-  enum class Source : std::uint64_t { kControl, kFiles, kChannel, kEnd, kHostCheck };
+  enum class Source : std::uint64_t { kControl, kFiles, kChannel, kEnd, kHostCheck, kDenials };
 
   struct HostCheck {
     pid_t pid = -1;
@@ -45,11 +46,15 @@ class LauncherLoop {
   Result<void> handle_open(const OpenRequest& request);
   Result<void> begin_host_check();
   Result<void> read_channel(std::uint64_t launch_id);
+  Result<void> read_denial(std::uint64_t launch_id, std::uint32_t events);
+  Result<void> handle_recorded(const DenialRecordedRequest& request);
   Result<void> finish_launch(std::uint64_t launch_id);
   Result<void> finish_host_check();
   Result<void> rearm_queues();
+  DenialListener::MayReport may_report() const;
+  void note_deadline(std::uint64_t launch_id);
   int wait_ms() const;
-  void expire_late_ones();
+  Result<void> expire_late_ones();
   std::optional<HostIds> take_ids();
   void give_back(HostIds ids);
 
@@ -60,6 +65,9 @@ class LauncherLoop {
   ReportQueue files_;
   CgroupTree cgroups_;
   std::unordered_map<std::uint64_t, Launch> launches_;
+  std::set<std::pair<SteadyTime, std::uint64_t>> deadlines_;  // of launches that have one
+  std::unordered_map<std::uint64_t, SteadyTime> noted_deadlines_;
+  DenialBudget denial_budget_{kDenialsPerSliceMaxOfAll};
   std::optional<HostCheck> host_check_;
   std::size_t launches_max_ = kLaunchesMax;
   bool daemon_gone_ = false;

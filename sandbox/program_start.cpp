@@ -141,10 +141,7 @@ ExecArguments hide_exec_arguments(const Program& program, const LaunchRequest& r
 }
 
 FilterProgram filter_with_secrets(const LaunchRequest& request, const ExecArguments& hidden) {
-  Permissions permissions;
-  if (request.allow_processes) permissions.process = Grantable::kGranted;
-  if (request.allow_jit) permissions.jit = Grantable::kGranted;
-  FilterProgram filter = filter_for(permissions);
+  FilterProgram filter = filter_for(permissions_of(request));
   std::array<std::uint64_t, kSecretsMax> secrets{};
   secrets[kSecretPath] = reinterpret_cast<std::uintptr_t>(hidden.path);
   secrets[kSecretArguments] = reinterpret_cast<std::uintptr_t>(hidden.arguments);
@@ -183,7 +180,7 @@ void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rul
   const ExecArguments hidden = hide_exec_arguments(program, request, reporter);
   const FilterProgram filter = filter_with_secrets(request, hidden);
   give_up_privileges(reporter, request.allow_jit);
-  // Limits after everything that needs memory or descriptors of ours, before the filter, which knows no setrlimit.
+  // Limits after everything that needs memory or descriptors of ours.
   reporter.begin(Step::kResourceLimits);
   const auto keeper = plan.cgroup ? LimitKeeper::kControlGroup : LimitKeeper::kResourceLimits;
   reporter.require(set_resource_limits(request, keeper));
@@ -191,8 +188,12 @@ void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rul
   reporter.require(rules.restrict_self());
   if (rules.descriptor() >= 0) reporter.gained(Gained::kLandlock);
   reporter.begin(Step::kSystemCallFilter);
-  reporter.ready_to_execute();
-  reporter.require(load_filter(filter));
+  UniqueFd listener;
+  reporter.require(load_filter_with_listener(filter, listener));
+  reporter.require(set_open_files_limit(request), "open files");
+  if (listener.valid()) reporter.gained(Gained::kDenialReports);
+  reporter.ready_to_execute(listener);
+  listener.reset();
   reporter.begin(Step::kExecute);
   ::syscall(SYS_execveat, executable, hidden.path, hidden.arguments, hidden.environment, AT_EMPTY_PATH);
   reporter.fail(errno, request.executable);

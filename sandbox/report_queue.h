@@ -22,6 +22,8 @@ class ReportQueue {
   Result<void> send(const Report& report, std::vector<UniqueFd> descriptors = {});
   Result<void> flush();
   bool waiting() const { return !packets_.empty(); }
+  // False when what can be left untold should be: the daemon is far behind.
+  bool has_room_to_spare() const { return packets_.size() < kReportsQueuedMax / 2; }
   int socket() const { return socket_; }
 
  private:

@@ -55,11 +55,14 @@ bool set_resource_limits(const LaunchRequest& request, LimitKeeper keeper) {
   std::uint64_t processes_max = or_default(limits.processes_max, kProcessesMaxDefault) + std::uint64_t{1};
   if (keeper == LimitKeeper::kControlGroup) processes_max += kProcessesMargin;
   return set_memory_limits(request, keeper) && set_limit(RLIMIT_NPROC, processes_max) &&
-         set_limit(RLIMIT_NOFILE, or_default(limits.open_files_max, kOpenFilesMaxDefault)) &&
          set_limit(RLIMIT_FSIZE, or_default(limits.file_size_bytes_max, kFileSizeBytesMaxDefault)) &&
          set_limit(RLIMIT_STACK, kStackBytesMax) && set_limit(RLIMIT_MEMLOCK, kLockedBytesMax) &&
          set_limit(RLIMIT_SIGPENDING, kPendingSignalsMax) && set_limit(RLIMIT_CORE, kCoreBytesMax) &&
          set_limit(RLIMIT_MSGQUEUE, 0) && set_limit(RLIMIT_RTPRIO, 0) && set_limit(RLIMIT_NICE, 0);
+}
+
+bool set_open_files_limit(const LaunchRequest& request) {
+  return set_limit(RLIMIT_NOFILE, or_default(request.limits.open_files_max, kOpenFilesMaxDefault));
 }
 
 }  // namespace liongate::sandbox

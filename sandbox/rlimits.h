@@ -26,10 +26,13 @@ inline constexpr std::uint64_t kCoreBytesMax = 1;
 // only wider: one that is met first would make the program fail in its own ways, and nobody would know why.
 enum class LimitKeeper : std::uint8_t { kControlGroup, kResourceLimits };
 
-// Sets soft and hard limits; a hard limit that is lower already stays.
+// Sets soft and hard limits, all but that of open files; a hard limit that is lower already stays.
 bool set_resource_limits(const LaunchRequest& request, LimitKeeper keeper);
 
 // What the control group of such a launch allows; `devices` are those of its granted paths.
 CgroupLimits cgroup_limits_of(const ResourceLimits& limits, std::vector<dev_t> devices);
+
+// Apart, because it comes last: the filter's listener is one more descriptor for a moment. The filter knows the call.
+bool set_open_files_limit(const LaunchRequest& request);
 
 }  // namespace liongate::sandbox

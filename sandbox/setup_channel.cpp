@@ -22,9 +22,10 @@ std::uint64_t now_us() {
 }  // namespace
 
 std::optional<ReceivedRecord> receive_record(int socket) {
-  ReceivedRecord received{};
+  ReceivedRecord received;
+  received.record = {};
   iovec part{&received.record, sizeof received.record};
-  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof(ucred))];
+  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -36,10 +37,16 @@ std::optional<ReceivedRecord> receive_record(int socket) {
   } while (got < 0 && errno == EINTR);
   if (got != static_cast<ssize_t>(sizeof received.record)) return std::nullopt;
   for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
-    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_CREDENTIALS) continue;
-    ucred sender{};
-    std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
-    received.sender_pid = sender.pid;
+    if (header->cmsg_level != SOL_SOCKET) continue;
+    if (header->cmsg_type == SCM_CREDENTIALS) {
+      ucred sender{};
+      std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
+      received.sender_pid = sender.pid;
+    } else if (header->cmsg_type == SCM_RIGHTS) {
+      int descriptor = -1;
+      std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+      received.descriptor.reset(descriptor);
+    }
   }
   received.record.argument.back() = '\0';
   return received;
@@ -78,13 +85,17 @@ void SetupReporter::fail(int sys_errno, std::string_view argument) {
   ::_exit(kSetupFailedExitCode);
 }
 
-void SetupReporter::ready_to_execute() {
+void SetupReporter::ready_to_execute(const UniqueFd& listener) {
   clock_.begin(clock_.current());
   SetupRecord record{};
   record.kind = RecordKind::kReadyToExecute;
   record.active = active_;
   record.duration_us = clock_.durations_us();
-  send(record);
+  if (listener.valid()) {
+    send_with(record, listener.get());
+  } else {
+    send(record);
+  }
 }
 
 void SetupReporter::program_started() {
@@ -98,6 +109,27 @@ void SetupReporter::program_ended(int wait_status) {
   record.kind = RecordKind::kProgramEnded;
   record.wait_status = wait_status;
   send(record);
+}
+
+void SetupReporter::send_with(const SetupRecord& record, int descriptor) const {
+  iovec part{const_cast<SetupRecord*>(&record), sizeof record};
+  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof descriptor)]{};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = control;
+  message.msg_controllen = sizeof control;
+  cmsghdr* const header = CMSG_FIRSTHDR(&message);
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  header->cmsg_len = CMSG_LEN(sizeof descriptor);
+  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  ssize_t sent = 0;
+  do {
+    sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
+  } while (sent < 0 && errno == EINTR);
+  // A filter whose listener nobody holds would let nothing denied be told from what does not exist.
+  if (sent < 0) ::_exit(kSetupFailedExitCode);
 }
 
 void SetupReporter::send(const SetupRecord& record) const {

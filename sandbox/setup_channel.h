@@ -1,6 +1,7 @@
 // What a sandbox tells its launcher while it is built and when it ends: fixed-size records on a private socket.
 //
-// pid 1 writes: StepFailed, ProgramStarted, ProgramEnded. pid 2 writes, before its exec: ReadyToExecute, StepFailed.
+// pid 1 writes: StepFailed, ProgramStarted, ProgramEnded. pid 2 writes, before its exec: ReadyToExecute (with the
+// listener of its filter beside it, if there is one), StepFailed.
 // Both are our own code; the program itself never holds the socket (it closes at exec). Both sides are one binary, so a
 // record is its bytes. The kernel stamps each with the sender's pid, which is how the launcher learns the host's pid of
 // pid 2.
@@ -16,6 +17,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/base/unique_fd.h"
 #include "sandbox/launch_protocol.h"
 #include "sandbox/setup_step.h"
 
@@ -32,6 +34,7 @@ enum class Gained : std::uint32_t {
   kPidNumbers = 1U << 6,
   kNoStoreBypass = 1U << 7,
   kStoreBypassHarmless = 1U << 8,
+  kDenialReports = 1U << 9,
 };
 
 enum class RecordKind : std::uint32_t { kStepFailed = 1, kReadyToExecute, kProgramStarted, kProgramEnded };
@@ -48,7 +51,8 @@ struct SetupRecord {
 
 struct ReceivedRecord {
   SetupRecord record;
-  pid_t sender_pid;  // in the launcher's pid namespace
+  pid_t sender_pid = -1;  // in the launcher's pid namespace
+  UniqueFd descriptor;    // kReadyToExecute: the listener of the filter; empty if there is none
 };
 
 // Takes the next record without waiting. Nothing when there is none now or ever again.
@@ -86,12 +90,14 @@ class SetupReporter {
   void require(bool done, std::string_view argument = {});
   [[noreturn]] void fail(int sys_errno, std::string_view argument);
 
-  void ready_to_execute();
+  // `listener` is borrowed.
+  void ready_to_execute(const UniqueFd& listener);
   void program_started();
   void program_ended(int wait_status);
 
  private:
   void send(const SetupRecord& record) const;
+  void send_with(const SetupRecord& record, int descriptor) const;
 
   int socket_;
   std::uint32_t active_ = 0;

@@ -11,6 +11,8 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <set>
+
 #include "kernel/base/assert.h"
 
 namespace liongate::sandbox {
@@ -43,36 +45,36 @@ constexpr std::uint32_t kThread = CLONE_VM | CLONE_SIGHAND | CLONE_THREAD;
 
 // A mode without set-id bits, or an open that makes no file and whose mode nobody reads.
 Checked check_open(std::uint8_t flags, std::uint8_t mode) {
-  return {EPERM, {{masked(flags, kMakesFile, 0)}, {masked(mode, kSetIdBits, 0)}}};
+  return {denied_with(EPERM), {{masked(flags, kMakesFile, 0)}, {masked(mode, kSetIdBits, 0)}}};
 }
 Checked check_mode(std::uint8_t mode) {
-  return {EPERM, {{masked(mode, kSetIdBits, 0)}}};
+  return {denied_with(EPERM), {{masked(mode, kSetIdBits, 0)}}};
 }
 
 Checked check_memory(std::uint32_t number, Permissions permissions) {
   constexpr std::uint8_t kProtection = 2;
-  if (permissions.jit == Grantable::kGranted) return {EACCES, {{}}};
+  if (permissions.jit == Grantable::kGranted) return {denied_with(EACCES), {{}}};
   // The dynamic loader maps code from files, executable from the start; nothing it does makes mapped memory executable.
-  if (number == SYS_mprotect) return {EACCES, {{masked(kProtection, PROT_EXEC, 0)}}};
-  return {EACCES, {{masked(kProtection, PROT_EXEC, 0)}, {masked(kProtection, PROT_WRITE, 0)}}};
+  if (number == SYS_mprotect) return {denied_with(EACCES), {{masked(kProtection, PROT_EXEC, 0)}}};
+  return {denied_with(EACCES), {{masked(kProtection, PROT_EXEC, 0)}, {masked(kProtection, PROT_WRITE, 0)}}};
 }
 
 Checked check_clone(Permissions permissions) {
-  if (permissions.process == Grantable::kGranted) return {EPERM, {{masked(0, kNewNamespace, 0)}}};
-  return {EPERM, {{masked(0, kNewNamespace | kThread, kThread)}}};
+  if (permissions.process == Grantable::kGranted) return {denied_with(EPERM), {{masked(0, kNewNamespace, 0)}}};
+  return {denied_with(EPERM), {{masked(0, kNewNamespace | kThread, kThread)}}};
 }
 
 Checked check_execveat(Permissions permissions) {
-  if (permissions.process == Grantable::kGranted) return {EPERM, {{}}};
+  if (permissions.process == Grantable::kGranted) return {denied_with(EPERM), {{}}};
   return {
-      EPERM,
+      denied_with(EPERM),
       {{equals(4, AT_EMPTY_PATH), secret(1, kSecretPath), secret(2, kSecretArguments), secret(3, kSecretEnvironment)}}};
 }
 
 Checked check_socketpair() {
   // A pair of datagram sockets could send to any socket that has a name; streams and packets are bound to each other.
   constexpr std::uint32_t kTypeMask = 0xf;
-  return {EAFNOSUPPORT,
+  return {denied_with(EAFNOSUPPORT),
           {{equals(0, AF_UNIX), masked(1, kTypeMask, SOCK_STREAM)},
            {equals(0, AF_UNIX), masked(1, kTypeMask, SOCK_SEQPACKET)}}};
 }
@@ -101,26 +103,26 @@ Checked check_prctl() {
                             PR_GET_CHILD_SUBREAPER,
                             PR_GET_SPECULATION_CTRL});
   allowed.push_back({equals(0, PR_CAP_AMBIENT), equals(1, PR_CAP_AMBIENT_IS_SET)});
-  return {EPERM, std::move(allowed)};
+  return {denied_with(EPERM), std::move(allowed)};
 }
 
 // The POSIX commands are numbered below 1024, Linux's own from there.
 Checked check_fcntl() {
   auto allowed = one_of(1, {F_GETLEASE, F_DUPFD_CLOEXEC, F_SETPIPE_SZ, F_GETPIPE_SZ, F_ADD_SEALS, F_GET_SEALS});
   allowed.push_back({masked(1, ~0x3ffU, 0)});
-  return {EPERM, std::move(allowed)};
+  return {denied_with(EPERM), std::move(allowed)};
 }
 
 // The core size must stay what it is: with 0 the kernel would call a core_pattern handler on the host again.
 Checked check_prlimit() {
-  Checked checked{EPERM, {{equals(0, 0), {2, Width::kFull64, 0xffffffff, 0}}}};
+  Checked checked{denied_with(EPERM), {{equals(0, 0), {2, Width::kFull64, 0xffffffff, 0}}}};
   for (std::uint32_t resource = 0; resource < RLIM_NLIMITS; ++resource) {
     if (resource != RLIMIT_CORE) checked.alternatives.push_back({equals(0, 0), equals(1, resource)});
   }
   return checked;
 }
 Checked check_setrlimit() {
-  Checked checked{EPERM, {}};
+  Checked checked{denied_with(EPERM), {}};
   for (std::uint32_t resource = 0; resource < RLIM_NLIMITS; ++resource) {
     if (resource != RLIMIT_CORE) checked.alternatives.push_back({equals(0, resource)});
   }
@@ -129,7 +131,8 @@ Checked check_setrlimit() {
 
 Checked check_arch_prctl() {
   constexpr std::uint32_t kSetFs = 0x1002, kGetFs = 0x1003, kGetGs = 0x1004, kSetGs = 0x1001, kGetCpuid = 0x1011;
-  return {EINVAL, one_of(0, {kSetFs, kGetFs, kGetGs, kSetGs, kGetCpuid})};
+  // Not reported: every C library asks at its start for what this kernel may not have.
+  return {SECCOMP_RET_ERRNO | EINVAL, one_of(0, {kSetFs, kGetFs, kGetGs, kSetGs, kGetCpuid})};
 }
 
 }  // namespace
@@ -157,13 +160,13 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_execveat:
       return check_execveat(permissions);
     case SYS_socket:
-      return {EAFNOSUPPORT, {}};
+      return {denied_with(EAFNOSUPPORT), {}};
     case SYS_socketpair:
       return check_socketpair();
     case SYS_setsockopt:
-      return {EPERM, one_of(1, {SOL_SOCKET})};
+      return {denied_with(EPERM), one_of(1, {SOL_SOCKET})};
     case SYS_ioctl:
-      return {ENOTTY, one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
+      return {denied_with(ENOTTY), one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
     case SYS_fcntl:
       return check_fcntl();
     case SYS_prctl:
@@ -171,22 +174,35 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_arch_prctl:
       return check_arch_prctl();
     case SYS_personality:
-      return {EPERM, one_of(0, {0, 0xffffffff})};
+      return {denied_with(EPERM), one_of(0, {0, 0xffffffff})};
     case SYS_sched_setscheduler:
-      return {EPERM,
+      return {denied_with(EPERM),
               {{masked(1, kPolicyMask, SCHED_OTHER)},
                {masked(1, kPolicyMask, SCHED_BATCH)},
                {masked(1, kPolicyMask, SCHED_IDLE)}}};
     case SYS_setpriority:
-      return {EPERM, one_of(0, {PRIO_PROCESS})};
+      return {denied_with(EPERM), one_of(0, {PRIO_PROCESS})};
     case SYS_prlimit64:
       return check_prlimit();
     case SYS_setrlimit:
       return check_setrlimit();
     default:
       LG_ASSERT(!"a checked call without a check");
-      return {EPERM, {}};
+      return {denied_with(EPERM), {}};
   }
+}
+
+std::vector<std::uint8_t> deciding_arguments(std::uint32_t number) {
+  const CallTraits* const call = find_call(number);
+  if (call == nullptr || call->call_class != CallClass::kChecked) return {};
+  if (number == SYS_socket) return {0, 1};  // no family is allowed, so no rule names them
+  std::set<std::uint8_t> arguments;
+  for (const Alternative& alternative : checked_call(number, {}).alternatives) {
+    for (const Condition& condition : alternative) {
+      if (condition.secret < 0) arguments.insert(condition.argument);
+    }
+  }
+  return {arguments.begin(), arguments.end()};
 }
 
 }  // namespace liongate::sandbox

@@ -11,11 +11,14 @@
 namespace liongate::sandbox {
 
 struct Checked {
-  int otherwise_errno;
+  std::uint32_t otherwise;                // SECCOMP_RET_*
   std::vector<Alternative> alternatives;  // allowed when one of them holds
 };
 
 // The check of call `number`, whose class in the table is kChecked.
 Checked checked_call(std::uint32_t number, Permissions permissions);
+
+// Which arguments of call `number` decide, in ascending order; none for a call that is never checked.
+std::vector<std::uint8_t> deciding_arguments(std::uint32_t number);
 
 }  // namespace liongate::sandbox

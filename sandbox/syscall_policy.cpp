@@ -2,6 +2,7 @@
 
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 
 #include "sandbox/syscall_arguments.h"
@@ -56,16 +57,16 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(setitimer, kAllowed, "timers of its own"),
     LG_CALL(getpid, kAllowed, "who and what it is"),
     LG_CALL(sendfile, kAllowed, "reads and writes open files"),
-    LG_CALL(socket, kChecked, "every family needs a network permission"),
-    LG_CALL(connect, kRefused, "needs a network permission"),
-    LG_CALL(accept, kRefused, "needs a network permission"),
+    LG_CALL(socket, kChecked, "sockets of every family"),
+    LG_CALL(connect, kNetwork, "talks to other hosts"),
+    LG_CALL(accept, kNetwork, "talks to other hosts"),
     LG_CALL(sendto, kAllowed, "talks on the sockets it was given"),
     LG_CALL(recvfrom, kAllowed, "talks on the sockets it was given"),
     LG_CALL(sendmsg, kAllowed, "talks on the sockets it was given"),
     LG_CALL(recvmsg, kAllowed, "talks on the sockets it was given"),
     LG_CALL(shutdown, kAllowed, "talks on the sockets it was given"),
-    LG_CALL(bind, kRefused, "needs a network permission"),
-    LG_CALL(listen, kRefused, "needs a network permission"),
+    LG_CALL(bind, kNetwork, "talks to other hosts"),
+    LG_CALL(listen, kNetwork, "talks to other hosts"),
     LG_CALL(getsockname, kAllowed, "talks on the sockets it was given"),
     LG_CALL(getpeername, kAllowed, "talks on the sockets it was given"),
     LG_CALL(socketpair, kChecked, "a pair of UNIX stream or packet sockets"),
@@ -286,7 +287,7 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(fallocate, kAllowed, "changes files below what is mounted"),
     LG_CALL(timerfd_settime, kAllowed, "timers of its own"),
     LG_CALL(timerfd_gettime, kAllowed, "timers of its own"),
-    LG_CALL(accept4, kRefused, "needs a network permission"),
+    LG_CALL(accept4, kNetwork, "talks to other hosts"),
     LG_CALL(signalfd4, kAllowed, "waits for events"),
     LG_CALL(eventfd2, kAllowed, "waits for events"),
     LG_CALL(epoll_create1, kAllowed, "waits for events"),
@@ -365,14 +366,12 @@ constexpr bool sorted_by_number() {
 }
 static_assert(sorted_by_number());
 
-constexpr std::uint32_t error_answer(int sys_errno) {
-  return SECCOMP_RET_ERRNO | (static_cast<std::uint32_t>(sys_errno) & SECCOMP_RET_DATA);
-}
+constexpr std::uint32_t kAbsentAnswer = SECCOMP_RET_ERRNO | ENOSYS;
 
 SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
   const bool process = permissions.process == Grantable::kGranted;
   const bool jit = permissions.jit == Grantable::kGranted;
-  SyscallRule rule{call.number, error_answer(EPERM), {}};
+  SyscallRule rule{call.number, denied_with(EPERM), {}};
   switch (call.call_class) {
     case CallClass::kAllowed:
       rule.alternatives = {{}};
@@ -381,19 +380,20 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
       if (process) rule.alternatives = {{}};
       break;
     case CallClass::kJit:
-      rule.otherwise = error_answer(ENOSYS);
+      rule.otherwise = denied_with(ENOSYS);
       if (jit) rule.alternatives = {{}};
       break;
     case CallClass::kChecked: {
       Checked checked = checked_call(call.number, permissions);
-      rule.otherwise = error_answer(checked.otherwise_errno);
+      rule.otherwise = checked.otherwise;
       rule.alternatives = std::move(checked.alternatives);
       break;
     }
+    case CallClass::kNetwork:
     case CallClass::kRefused:
       break;
     case CallClass::kAbsent:
-      rule.otherwise = error_answer(ENOSYS);
+      rule.otherwise = kAbsentAnswer;
       break;
   }
   return rule;
@@ -403,6 +403,11 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
 
 std::span<const CallTraits> syscall_table() {
   return kTable;
+}
+
+const CallTraits* find_call(std::uint32_t number) {
+  const auto* const found = std::ranges::lower_bound(kTable, number, {}, &CallTraits::number);
+  return found != kTable.end() && found->number == number ? found : nullptr;
 }
 
 std::vector<SyscallRule> rules_for(Permissions permissions) {

@@ -1,7 +1,8 @@
 // Which system calls a plugin may make, and why: the one table.
 //
 // Anything the table does not name does not exist (ENOSYS), so that programs fall back to what they did before. What
-// it names as refused fails with an errno that says so. Nothing here kills: only a foreign call table does.
+// it names as refused is a denial: it fails with an errno that says so, and whoever supervises the sandbox hears of it
+// first (denial_listener.h). Nothing here kills: only a foreign call table does.
 //
 // Ownership and thread: constants and pure functions.
 #pragma once
@@ -27,11 +28,12 @@ struct Permissions {
 
 enum class CallClass : std::uint8_t {
   kAllowed,
-  kProcess,  // allowed with `process`, EPERM without
-  kJit,      // allowed with `jit`, ENOSYS without
+  kProcess,  // allowed with `process`, denied with EPERM without
+  kJit,      // allowed with `jit`, denied with ENOSYS without
+  kNetwork,  // denied with EPERM; for a network permission to allow
   kChecked,  // decided by its arguments
-  kRefused,  // EPERM
-  kAbsent,   // ENOSYS
+  kRefused,  // denied with EPERM, whatever is granted
+  kAbsent,   // ENOSYS, and nobody hears of it
 };
 
 struct CallTraits {
@@ -43,8 +45,15 @@ struct CallTraits {
 
 inline constexpr std::uint32_t kUnknownCallAnswer = SECCOMP_RET_ERRNO | ENOSYS;
 
+// A denial. The kernel reads no data of this answer, so it carries the errno that the supervisor has to give; a filter
+// without supervisor answers it itself (without_notification).
+constexpr std::uint32_t denied_with(int sys_errno) {
+  return SECCOMP_RET_USER_NOTIF | (static_cast<std::uint32_t>(sys_errno) & SECCOMP_RET_DATA);
+}
+
 // The table, sorted by number.
 std::span<const CallTraits> syscall_table();
+const CallTraits* find_call(std::uint32_t number);
 
 // The table as rules for the compiler. Without `process` one execveat is allowed, by its secret pointers: see
 // program_start.h.

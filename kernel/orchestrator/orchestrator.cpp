@@ -290,6 +290,15 @@ void Orchestrator::record_denial(const std::string& actor, const std::string& ac
   }
 }
 
+void Orchestrator::record_call_denial(v1::Event event) {
+  if (PluginActor* plugin = find_plugin(event.plugin_id())) {
+    plugin->log().add("log", "warning", "liongate: " + event.permission_denied().message(), "");
+  }
+  // In the log is enough, on disk not needed: the plugin that waits for it promises nothing to anybody. Where the log
+  // takes no new work the call is refused all the same, and that the log is read-only is told elsewhere.
+  static_cast<void>(journal_.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
+}
+
 Counts Orchestrator::counts() const {
   Counts counts;
   counts.last_seq = journal_.last_seq();

@@ -109,6 +109,9 @@ class Orchestrator final : private PluginHost {
   // A caller was refused before it came this far: records who it was and what it tried, and calls `then` when that is
   // on disk; at once where the log takes nothing more, for the refusal stands whatever becomes of its record.
   void record_denial(const std::string& actor, const std::string& action, const Error& why, std::function<void()> then);
+
+  // A plugin's system call was refused: `event` is the whole PermissionDenied but for its number and time.
+  void record_call_denial(v1::Event event);
   Counts counts() const;
   // Replaces the settings. What differs is recorded first (ConfigChanged), unless nothing does: a change that cannot be
   // recorded is not made.

@@ -124,7 +124,11 @@ void PluginCalls::run_command(Call& call) {
   std::string input =
       call.input.has_data() ? std::move(*call.input.mutable_data()) : std::move(*call.input.mutable_text());
   call.input.Clear();
-  const Result<void> started = run->start(record_.loaded(), std::move(input), call.execution_id);
+  v1::Event origin;
+  origin.set_plugin_id(record_.id.str());
+  origin.set_plugin_name(record_.name());
+  origin.set_correlation_id(call.correlation_id);
+  const Result<void> started = run->start(record_.loaded(), std::move(origin), std::move(input), call.execution_id);
   if (started) {
     commands_[call.key] = std::move(run);
     return;

@@ -42,8 +42,10 @@ Result<std::vector<UniqueFd>> CommandRun::open_pipes(const std::string& executio
   return theirs;
 }
 
-Result<void> CommandRun::start(const v1::PluginLoaded& loaded, std::string input, const std::string& execution_id) {
+Result<void> CommandRun::start(const v1::PluginLoaded& loaded, v1::Event origin, std::string input,
+                               const std::string& execution_id) {
   LaunchOrder order;
+  order.origin = std::move(origin);
   order.loaded = &loaded;
   bool wants_input_argument = false;
   for (const std::string& argument : loaded.manifest().args()) {

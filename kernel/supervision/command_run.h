@@ -33,7 +33,9 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   ~CommandRun() override;
 
   // Launches it with `input` on stdin (kept until it is written). An error means that no callback will come.
-  Result<void> start(const v1::PluginLoaded& loaded, std::string input, const std::string& execution_id);
+  // `origin` says whose call it is.
+  Result<void> start(const v1::PluginLoaded& loaded, v1::Event origin, std::string input,
+                     const std::string& execution_id);
 
   // Kills it; the call gets `cause`.
   void end(Error cause);

@@ -38,6 +38,7 @@ struct LaunchOrder {
   const v1::PluginLoaded* loaded = nullptr;  // valid during the call of launch()
   std::string input_argument;                // for a command: what {input} in its args becomes
   std::vector<UniqueFd> descriptors;         // become 0, 1, 2, ... of the program
+  v1::Event origin;                          // whose: what an event about this launch says of plugin, instance, call
 };
 
 class Launcher {

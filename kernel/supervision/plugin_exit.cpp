@@ -1,6 +1,7 @@
 #include "kernel/supervision/plugin_exit.h"
 
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 
 namespace liongate::supervision {
@@ -10,6 +11,7 @@ std::string describe(const PluginExit& exit) {
     case ExitKind::kExited:
       return "exited with status " + std::to_string(exit.exit_code);
     case ExitKind::kSignalled: {
+      if (exit.signal == SIGSYS) return "was killed: it called the kernel by another ABI (i386 or x32)";
       const char* description = ::sigdescr_np(exit.signal);
       return "was killed by signal " + std::to_string(exit.signal) + " (" +
              (description != nullptr ? description : "unknown") + ")";

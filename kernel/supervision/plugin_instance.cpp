@@ -90,6 +90,9 @@ Result<void> PluginInstance::start(const InstanceOptions& options) {
   launch_time_ = clock_.now();
   LaunchOrder order;
   order.loaded = options.loaded;
+  order.origin.set_plugin_id(options.plugin_id);
+  order.origin.set_plugin_name(name_);
+  order.origin.set_instance_id(id_.str());
   auto pipes = open_pipes();
   if (!pipes) {
     close_pipes();

@@ -263,6 +263,27 @@ TEST_CASE("replay-log --audit asks for deeds and denials, and shows who and whet
   CHECK(ctl(daemon, {"replay-log", "--audit", "--type", "A"}).exit_code == 2);
 }
 
+TEST_CASE("replay-log shows a refused system call with what decided, in text and in JSON") {
+  FakeDaemon daemon;
+  daemon.replay.resize(1);
+  v1::Event denied = event(2, "PermissionDenied");
+  v1::PermissionDenied& denial = *denied.mutable_permission_denied();
+  denial.set_permission("network");
+  denial.set_rule("system call filter: sockets of every family");
+  denial.set_message("socket was refused with EAFNOSUPPORT: it needs the permission \"network\"");
+  denial.set_action("system call socket");
+  denial.set_system_call("socket");
+  denial.set_arguments("arg0=0x2, arg1=0x1");
+  denial.set_answer("EAFNOSUPPORT");
+  denial.set_count(1);
+  *daemon.replay[0].add_events() = denied;
+  CHECK(ctl(daemon, {"replay-log"}).out.find(denial.message() + " (arg0=0x2, arg1=0x1)") != std::string::npos);
+  CHECK(ctl(daemon, {"replay-log", "--audit"}).out.find("system call socket") != std::string::npos);
+  const std::string json = ctl(daemon, {"replay-log", "-o", "jsonl"}).out;
+  CHECK(json.find(R"("system_call":"socket","arguments":"arg0=0x2, arg1=0x1","answer":"EAFNOSUPPORT","count":"1")") !=
+        std::string::npos);
+}
+
 TEST_CASE("replay-log has no limit unless given") {
   FakeDaemon daemon;
   ctl(daemon, {"replay-log"});

@@ -29,7 +29,8 @@ LaunchRequest full_launch() {
 }
 
 std::vector<Request> requests() {
-  return {full_launch(), KillRequest{7}, OpenRequest{9, "/path", OpenKind::kFolder}, CheckHostRequest{}};
+  return {full_launch(), KillRequest{7}, OpenRequest{9, "/path", OpenKind::kFolder}, CheckHostRequest{},
+          DenialRecordedRequest{10, 11}};
 }
 
 std::vector<Report> reports() {
@@ -37,7 +38,8 @@ std::vector<Report> reports() {
   Exited exited{
       5, EndKind::kSetupFailed, -1, 9, "step", 2, "argument", true, 1000, 2000, {{"memory_bytes_max", 10, 11, true}}};
   HostReport host{false, {{"name", true, false, "reason", "remedy"}}};
-  return {started, exited, Opened{8, 13}, host};
+  const Denied denied{6, 7, "execve", "arg0=0x2", "runs programs", "process", 1, 12};
+  return {started, exited, Opened{8, 13}, host, denied};
 }
 
 template <typename Message, typename Decode>
@@ -93,7 +95,7 @@ TEST_CASE("every flipped byte either decodes to something that encodes the same,
 }
 
 TEST_CASE("unknown kinds, a report as a request, and lying counts are refused") {
-  for (const int kind : {0, 5, 100, 101, 104, 105, 255}) {
+  for (const int kind : {0, 6, 100, 101, 104, 105, 255}) {
     const std::vector<std::byte> packet{static_cast<std::byte>(kind), {}, {}, {}};
     CHECK_FALSE(decode_request(packet).has_value());
   }

@@ -126,12 +126,37 @@ Launcher::Running Launcher::launch(LaunchRequest request) {
   return running;
 }
 
-Report Launcher::next_report(int timeout_ms) {
-  pollfd readable{control_.get(), POLLIN, 0};
-  if (::poll(&readable, 1, timeout_ms) != 1) FAIL("no report within " << timeout_ms << " ms");
+void Launcher::record(const Denied& denied) {
+  if (denied.denial_id == 0) return;
+  REQUIRE(send_request(control_.get(), DenialRecordedRequest{denied.launch_id, denied.denial_id}, {}).has_value());
+}
+
+// Nothing when it was a denial.
+std::optional<Report> Launcher::read_report() {
   auto received = receive_report(control_.get());
   if (!received) FAIL("receive_report: " << received.error().message);
-  return std::move(received->report);
+  const auto* denied = std::get_if<Denied>(&received->report);
+  if (denied == nullptr) return std::move(received->report);
+  if (answers_denials) record(*denied);
+  denials.push_back(*denied);
+  return std::nullopt;
+}
+
+Denied Launcher::next_denial(int timeout_ms) {
+  while (denials.empty()) {
+    pollfd readable{control_.get(), POLLIN, 0};
+    if (::poll(&readable, 1, timeout_ms) != 1) FAIL("no denial within " << timeout_ms << " ms");
+    if (read_report()) FAIL("another report, not a denial");
+  }
+  return denials.back();
+}
+
+Report Launcher::next_report(int timeout_ms) {
+  for (;;) {
+    pollfd readable{control_.get(), POLLIN, 0};
+    if (::poll(&readable, 1, timeout_ms) != 1) FAIL("no report within " << timeout_ms << " ms");
+    if (auto report = read_report()) return std::move(*report);
+  }
 }
 
 Outcome Launcher::finish(Running running, int timeout_ms) {
@@ -153,16 +178,20 @@ Outcome Launcher::finish(Running running, int timeout_ms) {
       if (got > 0 && outcome.out.size() < kOutputBytesMax) outcome.out.append(chunk, static_cast<std::size_t>(got));
     }
     if (!ended && ready[0].revents != 0) {
-      Report report = next_report(1000);
-      if (auto* started = std::get_if<Started>(&report)) {
+      std::optional<Report> report = read_report();
+      if (!report) continue;
+      if (auto* started = std::get_if<Started>(&*report)) {
         CHECK_FALSE(outcome.started.has_value());
         outcome.started = std::move(*started);
       } else {
-        outcome.exited = std::get<Exited>(std::move(report));
+        outcome.exited = std::get<Exited>(std::move(*report));
         CHECK(outcome.exited.launch_id == running.launch_id);
         ended = true;
       }
     }
+  }
+  for (const Denied& denied : denials) {
+    if (denied.launch_id == running.launch_id) outcome.denials.push_back(denied);
   }
   return outcome;
 }

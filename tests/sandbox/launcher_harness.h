@@ -27,6 +27,7 @@ struct Outcome {
   std::optional<Started> started;
   Exited exited;
   std::string out;  // what the program wrote to stdout and stderr, bounded
+  std::vector<Denied> denials;
 };
 
 // A folder under /tmp that every user may read, removed at the end.
@@ -64,12 +65,19 @@ class Launcher {
   Outcome finish(Running running, int timeout_ms = 10'000);
   Outcome run(LaunchRequest request, const std::string& input = {});
 
-  // The next report; fails the test when none comes in time.
+  // The next report but for denials; fails the test when none comes in time. Denials are collected, and answered
+  // ("recorded") at once unless the test wants to do it.
   Report next_report(int timeout_ms = 10'000);
+  std::vector<Denied> denials;
+  bool answers_denials = true;
+  Denied next_denial(int timeout_ms = 10'000);  // the last one, or the first to come
+  void record(const Denied& denied);
   void kill_launch(std::uint64_t launch_id);
   void close_control() { control_.reset(); }
 
  private:
+  std::optional<Report> read_report();
+
   User user_;
   pid_t pid_ = -1;
   UniqueFd control_;

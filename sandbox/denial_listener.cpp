@@ -1,0 +1,190 @@
+#include "sandbox/denial_listener.h"
+
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "sandbox/bpf_evaluator.h"
+#include "sandbox/seccomp_filter.h"
+#include "sandbox/syscall_arguments.h"
+
+namespace liongate::sandbox {
+namespace {
+
+// A newer kernel may write a longer notification than we know.
+std::size_t notification_bytes() {
+  static const std::size_t bytes = [] {
+    seccomp_notif_sizes sizes{};
+    const bool known = ::syscall(SYS_seccomp, SECCOMP_GET_NOTIF_SIZES, 0, &sizes) == 0;
+    return std::max<std::size_t>(known ? sizes.seccomp_notif : 0, sizeof(seccomp_notif));
+  }();
+  return bytes;
+}
+
+std::uint32_t answer_of(Permissions permissions, const seccomp_data& call) {
+  static const std::vector<sock_filter> filters[] = {
+      filter_for({}).instructions, filter_for({Grantable::kGranted, Grantable::kWithheld}).instructions,
+      filter_for({Grantable::kWithheld, Grantable::kGranted}).instructions,
+      filter_for({Grantable::kGranted, Grantable::kGranted}).instructions};
+  const std::size_t index =
+      (permissions.process == Grantable::kGranted ? 1U : 0U) + (permissions.jit == Grantable::kGranted ? 2U : 0U);
+  return evaluate_filter(filters[index], call).value_or(denied_with(EPERM));
+}
+
+int errno_of(std::uint32_t answer) {
+  const bool says = (answer & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
+  return says ? static_cast<int>(answer & SECCOMP_RET_DATA) : EPERM;
+}
+
+// The permission with which the same call would pass; empty when none helps.
+std::string permission_for(Permissions permissions, const seccomp_data& call) {
+  Permissions with_process = permissions;
+  with_process.process = Grantable::kGranted;
+  if (answer_of(with_process, call) == SECCOMP_RET_ALLOW) return "process";
+  Permissions with_jit = permissions;
+  with_jit.jit = Grantable::kGranted;
+  if (answer_of(with_jit, call) == SECCOMP_RET_ALLOW) return "jit";
+  const auto family = static_cast<std::uint32_t>(call.args[0]);
+  const CallTraits* const traits = find_call(static_cast<std::uint32_t>(call.nr));
+  const bool is_network = (traits != nullptr && traits->call_class == CallClass::kNetwork) ||
+                          (call.nr == SYS_socket && (family == AF_INET || family == AF_INET6));
+  return is_network ? "network" : "";
+}
+
+std::string arguments_of(const seccomp_data& call) {
+  std::string text;
+  for (const std::uint8_t index : deciding_arguments(static_cast<std::uint32_t>(call.nr))) {
+    char one[32];
+    std::snprintf(one, sizeof one, "%sarg%u=0x%llx", text.empty() ? "" : ", ", index,
+                  static_cast<unsigned long long>(call.args[index]));
+    text += one;
+  }
+  return text;
+}
+
+}  // namespace
+
+bool DenialBudget::take(SteadyTime now) {
+  if (now >= slice_end_) {
+    slice_end_ = now + kDenialSlice;
+    used_ = 0;
+  }
+  return ++used_ <= per_slice_max_;
+}
+
+// After the listener was readable this does not wait: a call that was interrupted meanwhile leaves its turn behind,
+// which answers ENOENT.
+bool DenialListener::receive(seccomp_notif& notification) {
+  alignas(seccomp_notif) std::array<std::byte, 512> bytes{};
+  if (notification_bytes() > bytes.size() || ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_RECV, bytes.data()) != 0) {
+    ++vanished_;
+    return false;
+  }
+  std::memcpy(&notification, bytes.data(), sizeof notification);
+  if (received_ == 0) first_id_ = notification.id;
+  ++received_;
+  // Ids are given in order, one a notification: those that are missing were interrupted before we took them.
+  interrupted_ = notification.id - first_id_ + 1 - received_;
+  return true;
+}
+
+void DenialListener::answer(std::uint64_t notification_id, int sys_errno) const {
+  seccomp_notif_resp response{};
+  response.id = notification_id;
+  response.error = -sys_errno;
+  ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_SEND, &response);  // ENOENT: the caller was killed meanwhile
+}
+
+std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all, MayReport may_report) {
+  seccomp_notif notification{};
+  if (!receive(notification)) return std::nullopt;
+  const seccomp_data& call = notification.data;
+  const int answer_errno = errno_of(answer_of(permissions_, call));
+  Window& window = windows_[static_cast<std::uint32_t>(call.nr)];
+  const bool is_first = now >= window.end && window.denial_id == 0 && window.count == 0;
+  if (is_first && may_report == MayReport::kYes) {
+    window = {now + kDenialWindow, 0, notification.id, {notification.id}, answer_errno, call};
+    Denied denied = describe(call, answer_errno);
+    denied.denial_id = notification.id;
+    return denied;
+  }
+  if (is_first) window.end = now + kDenialWindow;
+  ++window.count;
+  window.sample = call;
+  window.answer_errno = answer_errno;
+  if (window.denial_id != 0) {
+    window.waiting.push_back(notification.id);
+  } else if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
+    answer(notification.id, answer_errno);
+  } else {
+    if (delayed_.empty()) delayed_until_ = now + kDenialSlice;
+    delayed_[notification.id] = answer_errno;
+  }
+  return std::nullopt;
+}
+
+void DenialListener::on_recorded(std::uint64_t denial_id) {
+  for (auto& [number, window] : windows_) {
+    if (window.denial_id != denial_id) continue;
+    for (const std::uint64_t id : window.waiting) answer(id, window.answer_errno);
+    window.waiting.clear();
+    window.denial_id = 0;
+  }
+}
+
+std::optional<SteadyTime> DenialListener::deadline() const {
+  std::optional<SteadyTime> nearest;
+  if (!delayed_.empty()) nearest = delayed_until_;
+  for (const auto& [number, window] : windows_) {
+    if (window.count > 0) nearest = nearest ? std::min(*nearest, window.end) : window.end;
+  }
+  return nearest;
+}
+
+std::vector<Denied> DenialListener::expire(SteadyTime now, MayReport may_report) {
+  if (!delayed_.empty() && now >= delayed_until_) {
+    for (const auto& [id, sys_errno] : delayed_) answer(id, sys_errno);
+    delayed_.clear();
+  }
+  std::vector<Denied> counted;
+  for (auto& [number, window] : windows_) {
+    if (window.count == 0 || now < window.end) continue;
+    window.end = now + kDenialWindow;
+    if (may_report == MayReport::kYes) counted.push_back(describe_counted(window));
+  }
+  return counted;
+}
+
+std::vector<Denied> DenialListener::finish() {
+  std::vector<Denied> counted;
+  for (auto& [number, window] : windows_) {
+    if (window.count > 0) counted.push_back(describe_counted(window));
+  }
+  return counted;
+}
+
+Denied DenialListener::describe_counted(Window& window) const {
+  Denied denied = describe(window.sample, window.answer_errno);
+  denied.count = std::exchange(window.count, 0);
+  return denied;
+}
+
+Denied DenialListener::describe(const seccomp_data& call, int answer_errno) const {
+  Denied denied;
+  denied.launch_id = launch_id_;
+  denied.answer_errno = answer_errno;
+  denied.arguments = arguments_of(call);
+  denied.permission = permission_for(permissions_, call);
+  const CallTraits* const traits = find_call(static_cast<std::uint32_t>(call.nr));
+  denied.system_call = traits != nullptr ? std::string(traits->name) : "number " + std::to_string(call.nr);
+  if (traits != nullptr) denied.rule = traits->reason;
+  return denied;
+}
+
+}  // namespace liongate::sandbox
