@@ -1,0 +1,1 @@
+"""Limits of cgroup v2 under Delegate=yes."""
