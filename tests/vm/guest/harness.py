@@ -173,6 +173,10 @@ def run_all(report, after_each):
     for identifier, title, expected, needs_sandbox, function in CHECKS:
         begin = time.monotonic()
         state, seen = _judge(function, needs_sandbox, can_confine)
+        if state == "failed":
+            said = run("journalctl", "--no-pager", "--output=cat", "--unit=liongated*", "--unit=liongate-launcher*",
+                       "--lines=6").out
+            seen += f" -- journal: {one_line(said, 1000)}"
         fault = after_each() if state == "passed" else ""
         if fault:
             state, seen = "failed", f"{seen}; afterwards: {fault}"

@@ -71,7 +71,7 @@ def who_may_speak():
     return f"pid {status['pid']}, {status['environment']}; alice: {one_line(refused.err)}"
 
 
-@check("U5", "`systemctl reload` reads the configuration again", "RELOAD answered, the event DaemonConfigChanged",
+@check("U5", "`systemctl reload` reads the configuration again", "RELOAD answered, the event ConfigChanged",
        needs_sandbox=False)
 def reloads():
     pid = main_pid()
@@ -85,9 +85,9 @@ def reloads():
                    "policy:\n  - {plugin: 'fork-bomb', permission: 'process', allow: true}\n"
                    "  - {plugin: 'hello-command', permission: '*', allow: true}\n")
     ok("systemctl", "reload", "liongated")
-    wait_for("DaemonConfigChanged", lambda: "DaemonConfigChanged" in ctl("replay-log").out)
+    wait_for("ConfigChanged", lambda: "ConfigChanged" in ctl("replay-log").out)
     require(main_pid() == pid, "the daemon was restarted by it")
-    return "the same process, DaemonConfigChanged in the log"
+    return "the same process, ConfigChanged in the log"
 
 
 @check("U6", "a broken configuration is told and not tried again", "exit 7, file:line in the journal, no restart",
