@@ -425,7 +425,12 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
   config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
-  LG_ASSIGN(foundation.launcher, obtain_launcher(config, foundation.program_folder, launcher_socket));
+  auto launcher = obtain_launcher(config, foundation.program_folder, launcher_socket);
+  if (!launcher) {
+    ::unlink(config.socket.c_str());  // made a moment ago; nobody will ever answer there
+    return std::move(launcher).error();
+  }
+  foundation.launcher = std::move(*launcher);
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);

@@ -27,7 +27,8 @@ struct Foundation {
 };
 
 // Opens the state folder and the socket, starts the launcher, gives up privileges. Single-threaded until it returns.
-// `launcher_socket`, unless empty, is where a service manager starts the launcher in our place, with rights we never had.
+// `launcher_socket`, unless empty, is where a service manager starts the launcher in our place, with rights we never
+// had.
 Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path,
                                   const std::string& launcher_socket);
 

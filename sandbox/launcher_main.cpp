@@ -134,8 +134,7 @@ int main(int count, char** arguments) {
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
   // A service manager's daemon has a unit, and so a group, of its own.
   const std::vector<pid_t> members = words.is_service ? std::vector{::getpid()} : std::vector{::getppid(), ::getpid()};
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids,
-                    CgroupTree::adopt(CgroupPlaces(), members));
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids, CgroupTree::adopt(CgroupPlaces(), members));
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

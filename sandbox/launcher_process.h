@@ -32,10 +32,10 @@ struct LauncherOptions {
 // Starts the program at `path`. Both sockets are blocking and close-on-exec.
 Result<LauncherProcess> start_launcher(const std::string& path, const LauncherOptions& options = {});
 
-// Reaches the launcher that a service manager starts for each connection to `socket_path` (systemd/liongate-launcher.socket)
-// with --service: the launcher gets its ends of both sockets by that connection, which then closes. Whether it came up is
-// told by the control socket: its end of file is the launcher's. Fails where nobody listens or we may not connect. The
-// range of host uids is not ours to tell: it is the launcher's own unit's.
+// Reaches the launcher that a service manager starts for each connection to `socket_path`
+// (systemd/liongate-launcher.socket) with --service: the launcher gets its ends of both sockets by that connection,
+// which then closes. Whether it came up is told by the control socket: its end of file is the launcher's. Fails where
+// nobody listens or we may not connect. The range of host uids is not ours to tell: it is the launcher's own unit's.
 Result<LauncherProcess> connect_launcher(const std::string& socket_path,
                                          const std::vector<std::string>& allow_degraded = {});
 
