@@ -43,8 +43,9 @@ class ServiceManager:
                 return
             with connection:
                 # Descriptor 3 is what a service manager passes; the shell puts it there.
+                command = f"exec {paths.LAUNCHER} --service {LAUNCHER_CONTROL_FD}<&{connection.fileno()}"
                 launcher = subprocess.Popen(
-                    ["/bin/bash", "-c", f"exec {paths.LAUNCHER} --service {LAUNCHER_CONTROL_FD}<&{connection.fileno()}"],
+                    ["/bin/bash", "-c", command],
                     pass_fds=[connection.fileno()], stdin=subprocess.DEVNULL, env={})
                 processes.owned_pids.add(launcher.pid)
                 self.launchers.append(launcher)

@@ -48,7 +48,7 @@ def check_host_runs():
 def verdict_is_true():
     report, found = mechanisms()
     require(report["can_confine"] == has_mount_setattr(), f"can_confine {report['can_confine']} on Linux {KERNEL}")
-    lacking = [name for name, mechanism in found.items() if mechanism["mandatory"] and mechanism["state"] != "available"]
+    lacking = [name for name, one in found.items() if one["mandatory"] and one["state"] != "available"]
     require(bool(lacking) != report["can_confine"], f"lacking {lacking}")
     return f"can_confine {report['can_confine']}" + (f", lacks {', '.join(lacking)}" if lacking else "")
 

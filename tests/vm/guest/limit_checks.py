@@ -1,4 +1,4 @@
-"""Limits of cgroup v2 under Delegate=yes: set as the manifest says, met by hostile plugins, told by name, gone afterwards."""
+"""Limits of cgroup v2 under Delegate=yes: set as the manifest says, met by hostile plugins, told by name, then gone."""
 
 import json
 import os
@@ -55,7 +55,8 @@ def own_group():
     folder = group_of(name)
     require("/liongate-launcher@" in folder and "/plugin-" in folder, folder)
     values = {file: read(f"{folder}/{file}").strip()
-              for file in ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max") if os.path.exists(f"{folder}/{file}")}
+              for file in ("memory.max", "memory.swap.max", "memory.oom.group", "pids.max")
+              if os.path.exists(f"{folder}/{file}")}
     require(values["memory.max"] == str(64 * MIB), str(values))
     require(values.get("memory.swap.max", "0") == "0" and int(values["pids.max"]) in (10, 11), str(values))
     posture = mechanisms(name)["cgroup limits"]
@@ -71,13 +72,14 @@ def memory_bomb():
     name = with_limits("memory_hog", memory_bytes_max=64 * MIB)
     folder = group_of(name)
     refused = refusal(name, "--input", "")
-    require(refused["reason"] == "LIMIT_EXCEEDED" and refused["metadata"].get("limit") == "memory_bytes_max", str(refused))
-    kernel = run("journalctl", "--no-pager", "--dmesg", "--output=cat", "--grep=oom-kill:constraint=CONSTRAINT_MEMCG").text
+    told = refused["metadata"]
+    require(refused["reason"] == "LIMIT_EXCEEDED" and told.get("limit") == "memory_bytes_max", str(refused))
+    kernel = run("journalctl", "--no-pager", "--dmesg", "--output=cat", "--grep=constraint=CONSTRAINT_MEMCG").text
     require(os.path.basename(folder) in kernel, f"the kernel's log has no kill in {folder}: {one_line(kernel)}")
     require(running("hello")["instance_id"] == innocent["instance_id"], "hello was restarted")
     ctl_ok("unload-plugin", name)
-    return f"{refused['reason']} {refused['metadata'].get('limit')}={refused['metadata'].get('limit_value')} " \
-           f"used={refused['metadata'].get('used')}; the kernel's log names {os.path.basename(folder)}"
+    return (f"{refused['reason']} {told['limit']}={told.get('limit_value')} used={told.get('used')}; "
+            f"the kernel's log names {os.path.basename(folder)}")
 
 
 @check("L3", "a fork bomb, processes_max = 20", "pids.max holds at 20; the denials are counted; the host has room")
@@ -112,7 +114,8 @@ def cpu_share():
     return f"{share:.1%} of one CPU, cpu.max {quota}"
 
 
-@check("L5", "stopped children cannot stay behind", "a plugin with 15 processes, all stopped: stop-plugin empties its group")
+@check("L5", "stopped children cannot stay behind",
+       "a plugin whose processes are all stopped: stop-plugin empties its group")
 def stopped_children():
     name = with_limits("fork_bomb", processes_max=16)
     folder = group_of(name)
@@ -143,8 +146,10 @@ def group_pids(folder):
 @check("L6", "four bombs while hello serves", "every call of hello is answered; its p99 before and during is told")
 def bombs_beside():
     before = figures(CALLS)
-    bombs = {with_limits("memory_hog", memory_bytes_max=64 * MIB): "", with_limits("fork_bomb", processes_max=50): "",
-             with_limits("spinner", cpu_percent_max=50): "20000", with_limits("floods_stdout", memory_bytes_max=64 * MIB): ""}
+    bombs = {with_limits("memory_hog", memory_bytes_max=64 * MIB): "",
+             with_limits("fork_bomb", processes_max=50): "",
+             with_limits("spinner", cpu_percent_max=50): "20000",
+             with_limits("floods_stdout", memory_bytes_max=64 * MIB): ""}
     calls = [subprocess.Popen(["liongatectl", "invoke-plugin", name, "--input", text, "--timeout", "25s"],
                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for name, text in bombs.items()]
     try:

@@ -29,8 +29,8 @@ def exposure(unit):
     return float(match.group(1)), match.group(2)
 
 
-@check("P1", "`make install` puts files where the FHS wants them", "programs, units, sysusers, tmpfiles, plugins, completion",
-       needs_sandbox=False)
+@check("P1", "`make install` puts files where the FHS wants them",
+       "programs, units, sysusers, tmpfiles, plugins, completion", needs_sandbox=False)
 def layout():
     missing = [path for path in FILES if not os.path.exists(path)]
     require(not missing, f"missing: {missing}")
@@ -81,8 +81,8 @@ def daemon_exposure():
     return f"{level} {word}"
 
 
-@check("P6", "systemd-analyze security of what keeps privileges", f"the launcher's: told, and under {LAUNCHER_EXPOSURE_MAX}",
-       needs_sandbox=False)
+@check("P6", "systemd-analyze security of what keeps privileges",
+       f"the launcher's: told, and under {LAUNCHER_EXPOSURE_MAX}", needs_sandbox=False)
 def launcher_exposure():
     level, word = exposure("liongate-launcher@0.service")
     require(level < LAUNCHER_EXPOSURE_MAX, f"{level} {word}")

@@ -36,7 +36,8 @@ def get(name):
 @check("R1", "alice's own daemon by the user unit", "systemctl --user start: active, the story, no privilege anywhere")
 def user_unit():
     ok("loginctl", "enable-linger", ALICE)
-    wait_for("alice's manager", lambda: as_alice("systemctl", "--user", "is-system-running").text in ("running", "degraded"))
+    wait_for("alice's manager",
+             lambda: as_alice("systemctl", "--user", "is-system-running").text in ("running", "degraded"))
     alice_ok("systemctl", "--user", "start", "liongated")
     plugin = alice_ok("liongatectl", "load-plugin", "--manifest", HELLO).text
     answer = alice_ok("liongatectl", "invoke-plugin", "hello", "--input", "alice").text
@@ -44,7 +45,7 @@ def user_unit():
     alice_ok("liongatectl", "verify-log")
     status = status_of(int(get("hello")["pid"]))
     uid = str(pwd.getpwnam(ALICE).pw_uid)
-    require(set(status["Uid"].split()) == {uid} and int(status["CapBnd"], 16) == 0, f"{status['Uid']} {status['CapBnd']}")
+    require(set(status["Uid"].split()) == {uid} and int(status["CapBnd"], 16) == 0, str(status))
     require(status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1", "no filter")
     return f"id {plugin}; {answer}; plugin's uid {uid}, no capability"
 
@@ -56,9 +57,11 @@ def user_posture():
     require(found["own host user"]["state"] == "absent" and "rootless" in found["own host user"]["detail"], str(found))
     group = read(f"/proc/{plugin['pid']}/cgroup").strip().split("::")[1]
     require("user@" in group, group)
+    marks = [name for name in os.listxattr("/sys/fs/cgroup" + os.path.dirname(group)) if "delegate" in name]
+    marks += [name for name in os.listxattr("/sys/fs/cgroup" + group) if "delegate" in name]
     lines = [f"{name}: {found[name]['state']} ({found[name]['detail']})" for name in ("own host user", "cgroup limits")
              if name in found]
-    return one_line("; ".join(lines))
+    return one_line("; ".join(lines) + f"; systemd's marks of delegation: {marks or 'none'}")
 
 
 @check("R3", "alice stops it", "inactive, nothing of it left")
@@ -69,7 +72,8 @@ def user_stop():
     return "no process of it"
 
 
-@check("R4", "a daemon that alice starts by hand, without any service manager", "the story; cgroup limits absent, with the reason")
+@check("R4", "a daemon that alice starts by hand, without any service manager",
+       "the story; cgroup limits absent, with the reason")
 def by_hand():
     user = pwd.getpwnam(ALICE)
     with open("/tmp/alice.log", "w", encoding="utf-8") as log:

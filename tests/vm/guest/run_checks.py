@@ -35,15 +35,16 @@ def main():
     with open(RESULTS, "w", encoding="utf-8", buffering=1) as results:
         def report(result):
             results.write(json.dumps(result) + "\n")
-            print(f"{result['state']:8} {result['id']} {result['check']}: {result['seen']}", file=sys.stderr, flush=True)
+            print(f"{result['state']} {result['id']} {result['check']}: {result['seen']}", file=sys.stderr, flush=True)
 
         facts = {"kernel": harness.KERNEL, "systemd": harness.run("systemctl", "--version").out.splitlines()[0],
-                 "processors": os.cpu_count(), "memory": harness.read("/proc/meminfo").splitlines()[0].split(None, 1)[1],
+                 "processors": os.cpu_count(),
+                 "memory": harness.read("/proc/meminfo").splitlines()[0].split(None, 1)[1],
                  "cgroup": harness.run("stat", "--file-system", "--format=%T", "/sys/fs/cgroup").text,
                  "lsm": harness.read("/sys/kernel/security/lsm") if os.path.exists("/sys/kernel/security/lsm") else "?"}
         results.write(json.dumps({"facts": facts}) + "\n")
         install()
-        harness.run_all(report, lambda: "")
+        harness.run_all(report)
         journal = harness.run("journalctl", "--no-pager", "--unit=liongated*", "--unit=liongate-launcher*").out
         results.write(json.dumps({"journal": journal, "check_host": harness.ctl("check-host").out}) + "\n")
         results.write(json.dumps({"end": True}) + "\n")

@@ -77,7 +77,7 @@ def posture_is_true():
     shared = [name for name in NAMESPACES if os.readlink(f"/proc/{pid}/ns/{name}") == os.readlink(f"/proc/1/ns/{name}")]
     require(not shared, f"shares with the host: {shared}")
     absent = [name for name, mechanism in mechanisms("hello").items() if mechanism["state"] == "absent"]
-    return f"uid {uid}, capability sets 0, Seccomp 2, 7 namespaces of its own; absent by its own word: {absent or 'nothing'}"
+    return f"uid {uid}, capability sets 0, Seccomp 2, 7 own namespaces; absent by its word: {absent or 'nothing'}"
 
 
 @check("S5", "no two plugins share a uid or a group of processes", "as many as there are plugins")
