@@ -1,5 +1,4 @@
-// The descriptors liongate-launcher is started with by the daemon. With --service a service manager starts it and
-// descriptor 3 is the connection that brings both.
+// The descriptors liongate-launcher is started with.
 //
 // Ownership and thread: constants.
 #pragma once

@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <cstdio>
 #include <set>
 
 #include "kernel/base/assert.h"
@@ -51,12 +52,53 @@ Checked check_mode(std::uint8_t mode) {
   return {denied_with(EPERM), {{masked(mode, kSetIdBits, 0)}}};
 }
 
-Checked check_memory(std::uint32_t number, Permissions permissions) {
-  constexpr std::uint8_t kProtection = 2;
+// The dynamic loader maps code from files, executable from the start; nothing it does makes mapped memory executable.
+constexpr std::uint8_t kProtection = 2;
+Checked check_protection(Permissions permissions) {
   if (permissions.jit == Grantable::kGranted) return {denied_with(EACCES), {{}}};
-  // The dynamic loader maps code from files, executable from the start; nothing it does makes mapped memory executable.
-  if (number == SYS_mprotect) return {denied_with(EACCES), {{masked(kProtection, PROT_EXEC, 0)}}};
-  return {denied_with(EACCES), {{masked(kProtection, PROT_EXEC, 0)}, {masked(kProtection, PROT_WRITE, 0)}}};
+  return {denied_with(EACCES), {{masked(kProtection, PROT_EXEC, 0)}}};
+}
+
+// Huge pages are a reserve of the host that no limit of a sandbox counts.
+Checked check_mapping(Permissions permissions) {
+  const Condition ordinary_pages = masked(3, MAP_HUGETLB, 0);
+  if (permissions.jit == Grantable::kGranted) return {denied_with(EACCES), {{ordinary_pages}}};
+  return {denied_with(EACCES),
+          {{ordinary_pages, masked(kProtection, PROT_EXEC, 0)}, {ordinary_pages, masked(kProtection, PROT_WRITE, 0)}}};
+}
+
+// Options that size and time a socket. Not those that bring programs into the kernel (SO_ATTACH_FILTER and its kin).
+Checked check_socket_option() {
+  Checked checked{denied_with(EPERM), {}};
+  for (const std::uint32_t option :
+       {SO_REUSEADDR, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_PASSCRED,
+        SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW}) {
+    checked.alternatives.push_back({equals(1, SOL_SOCKET), equals(2, option)});
+  }
+  return checked;
+}
+
+// The out-of-band byte of UNIX sockets: nobody uses it, and it has been a way from a sandbox into the kernel
+// (CVE-2025-38236).
+Checked check_send(std::uint8_t flags) {
+  return {denied_with(EPERM), {{masked(flags, MSG_OOB, 0)}}};
+}
+
+// Blocks beyond a file's end count against no limit of its size. Punching a hole gives blocks back.
+Checked check_fallocate() {
+  constexpr std::uint8_t kMode = 1;
+  return {denied_with(EOPNOTSUPP),
+          {{masked(kMode, FALLOC_FL_KEEP_SIZE, 0)}, {equals(kMode, FALLOC_FL_KEEP_SIZE | FALLOC_FL_PUNCH_HOLE)}}};
+}
+
+// No notification pipes, which the kernel writes to.
+Checked check_pipe() {
+  return {denied_with(EPERM), {{masked(1, ~static_cast<std::uint32_t>(O_CLOEXEC | O_NONBLOCK | O_DIRECT), 0)}}};
+}
+
+// Not RENAME_WHITEOUT, which leaves a device file behind.
+Checked check_rename() {
+  return {denied_with(EPERM), {{masked(4, ~static_cast<std::uint32_t>(RENAME_NOREPLACE | RENAME_EXCHANGE), 0)}}};
 }
 
 Checked check_clone(Permissions permissions) {
@@ -153,8 +195,9 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_mkdirat:
       return check_mode(2);
     case SYS_mmap:
+      return check_mapping(permissions);
     case SYS_mprotect:
-      return check_memory(number, permissions);
+      return check_protection(permissions);
     case SYS_clone:
       return check_clone(permissions);
     case SYS_execveat:
@@ -164,7 +207,18 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_socketpair:
       return check_socketpair();
     case SYS_setsockopt:
-      return {denied_with(EPERM), one_of(1, {SOL_SOCKET})};
+      return check_socket_option();
+    case SYS_sendmsg:
+      return check_send(2);
+    case SYS_sendto:
+    case SYS_sendmmsg:
+      return check_send(3);
+    case SYS_fallocate:
+      return check_fallocate();
+    case SYS_pipe2:
+      return check_pipe();
+    case SYS_renameat2:
+      return check_rename();
     case SYS_ioctl:
       return {denied_with(ENOTTY), one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
     case SYS_fcntl:

@@ -103,7 +103,7 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
     case SYS_mkdirat:
       return unless((call.low(2) & kSetIds) == 0, EPERM);
     case SYS_mmap:
-      return unless(jit || !(executable && writable), EACCES);
+      return unless((call.low(3) & MAP_HUGETLB) == 0 && (jit || !(executable && writable)), EACCES);
     case SYS_mprotect:
       return unless(jit || !executable, EACCES);
     case SYS_clone:
@@ -115,7 +115,19 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
     case SYS_socketpair:
       return unless(call.low(0) == AF_UNIX && (type == SOCK_STREAM || type == SOCK_SEQPACKET), EAFNOSUPPORT);
     case SYS_setsockopt:
-      return unless(call.low(1) == SOL_SOCKET, EPERM);
+      return unless(call.low(1) == SOL_SOCKET && among(call.low(2), {2, 6, 7, 8, 9, 13, 15, 16, 18, 20, 21, 66, 67}),
+                    EPERM);
+    case SYS_sendto:
+    case SYS_sendmmsg:
+      return unless((call.low(3) & MSG_OOB) == 0, EPERM);
+    case SYS_sendmsg:
+      return unless((call.low(2) & MSG_OOB) == 0, EPERM);
+    case SYS_fallocate:
+      return unless((call.low(1) & 1U /* KEEP_SIZE */) == 0 || call.low(1) == 3U /* with PUNCH_HOLE */, EOPNOTSUPP);
+    case SYS_pipe2:
+      return unless((call.low(1) & ~(02000000U | 04000U | 040000U)) == 0, EPERM);
+    case SYS_renameat2:
+      return unless((call.low(4) & ~3U) == 0, EPERM);
     case SYS_ioctl:
       return unless(among(call.low(1), {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ}), ENOTTY);
     case SYS_fcntl:

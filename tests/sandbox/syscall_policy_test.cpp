@@ -220,6 +220,11 @@ TEST_CASE("every value that an argument of a checked call is known by, and every
     comparison.sweep(SYS_socket, 0, 0, 64);
     comparison.sweep(SYS_socket, 1, 0, 15);
     comparison.sweep(SYS_setsockopt, 1, 0, 300);
+    comparison.sweep(SYS_fallocate, 1, 0, 255);
+    comparison.sweep(SYS_renameat2, 4, 0, 255);
+    for (std::uint64_t option = 0; option < 256; ++option) {
+      comparison.compare(SYS_setsockopt, {0, SOL_SOCKET, option, 0, 0, 0});
+    }
     comparison.sweep(SYS_personality, 0, 0, 0xffff);
     comparison.sweep(SYS_sched_setscheduler, 1, 0, 31);
     comparison.sweep(SYS_setpriority, 0, 0, 7);
@@ -232,8 +237,8 @@ TEST_CASE("every value that an argument of a checked call is known by, and every
         comparison.compare(SYS_socketpair, {family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, 0, 0, 0});
       }
     }
-    for (const long number :
-         {SYS_clone, SYS_mmap, SYS_mprotect, SYS_open, SYS_openat, SYS_personality, SYS_prlimit64}) {
+    for (const long number : {SYS_clone, SYS_mmap, SYS_mprotect, SYS_open, SYS_openat, SYS_personality, SYS_prlimit64,
+                              SYS_sendto, SYS_sendmsg, SYS_sendmmsg, SYS_pipe2}) {
       for (unsigned one = 0; one < 64; ++one) {
         for (unsigned other = 0; other < 64; ++other) {
           const std::uint64_t flags = bit(one) | bit(other);
@@ -242,6 +247,7 @@ TEST_CASE("every value that an argument of a checked call is known by, and every
             comparison.compare(number, {flags | CLONE_VM | CLONE_SIGHAND | CLONE_THREAD, rest, 0, 0, 0, 0});
             comparison.compare(number, {0, flags, rest, 0, 0, 0});
             comparison.compare(number, {0, rest, flags, rest, 0, 0});
+            comparison.compare(number, {0, rest, rest, flags, 0, 0});
           }
         }
       }
@@ -361,6 +367,12 @@ TEST_CASE("the decisions that matter most, spelled out") {
   CHECK(ask(none, SYS_mmap, {0, 0, PROT_READ | PROT_EXEC}) == SECCOMP_RET_ALLOW);
   CHECK(ask(none, SYS_mprotect, {0, 0, PROT_READ | PROT_EXEC}) == denied(EACCES));
   CHECK(ask(jit, SYS_mprotect, {0, 0, PROT_READ | PROT_EXEC}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(jit, SYS_mmap, {0, 0, PROT_READ, MAP_PRIVATE | MAP_HUGETLB}) == denied(EACCES));
+  CHECK(ask(none, SYS_setsockopt, {0, SOL_SOCKET, SO_ATTACH_FILTER}) == denied(EPERM));
+  CHECK(ask(none, SYS_sendto, {0, 0, 1, MSG_OOB | MSG_DONTWAIT}) == denied(EPERM));
+  CHECK(ask(none, SYS_renameat2, {0, 0, 0, 0, RENAME_WHITEOUT}) == denied(EPERM));
+  CHECK(ask(none, SYS_fallocate, {0, FALLOC_FL_KEEP_SIZE}) == denied(EOPNOTSUPP));
+  CHECK(ask(none, SYS_pipe2, {0, O_EXCL}) == denied(EPERM));
   CHECK(ask(none, SYS_chmod, {0, 04755}) == denied(EPERM));
   CHECK(ask(none, SYS_openat, {0, 0, O_RDONLY, 04755}) == SECCOMP_RET_ALLOW);
   CHECK(ask(none, SYS_openat, {0, 0, O_CREAT, 04755}) == denied(EPERM));
