@@ -62,6 +62,7 @@ std::span<const Check> grant_checks();
 std::span<const Check> network_checks();
 std::span<const Check> process_checks();
 std::span<const Check> protocol_checks();
+std::span<const Check> more_checks();
 
 // What a file holds, at most 64 KiB; the name of errno where it cannot be read.
 std::string contents_of(const std::string& path);

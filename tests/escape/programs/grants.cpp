@@ -10,6 +10,7 @@
 
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <vector>
 
@@ -254,26 +255,39 @@ void fill_private_folders(const Scene& scene, Report& report) {
 }
 
 void fill_grant(const Scene& scene, Report& report) {
-  const std::string folder = writable_folder(scene);
-  const std::string path = folder + "/grown";
-  report.describe("bytes", [&] { return fill_file(path, scene.number("mebibytes_max", 1024)); });
-  report.describe("sparse", [&] {
+  const std::string path = writable_folder(scene) + "/grown";
+  ::signal(SIGXFSZ, SIG_IGN);  // which tells of the limit by ending the program otherwise
+  // Sizes far above any disk, so that what works costs the host nothing.
+  const auto grow = [&](const std::function<long(int fd)>& by) {
     const int fd = ::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-    const std::string outcome = outcome_of(::ftruncate(fd, 1L << 42));
+    const std::string outcome = outcome_of(by(fd));
     ::close(fd);
     ::unlink(path.c_str());
     return outcome;
-  });
+  };
+  constexpr off_t kTooMuch = 1L << 42;
+  report.describe("sparse", [&] { return grow([](int fd) { return ::ftruncate(fd, kTooMuch); }); });
+  report.describe("write far off", [&] { return grow([](int fd) { return ::pwrite(fd, "x", 1, kTooMuch); }); });
+  report.describe("fallocate", [&] { return grow([](int fd) { return ::fallocate(fd, 0, 0, kTooMuch); }); });
+  report.describe("fallocate beside the size",
+                  [&] { return grow([](int fd) { return ::fallocate(fd, FALLOC_FL_KEEP_SIZE, 0, kTooMuch); }); });
+  // Many small files full of attributes: memory of the kernel where the folder is private.
   report.describe("extended attributes", [&] {
-    ::close(::open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
-    static const std::vector<char> value(65536, 'x');
+    static const std::vector<char> value(32768, 'x');
+    const std::string folder = scene.is_control() ? scene.get("rw") : "/tmp";
+    constexpr int kFilesMax = 128, kAttributesMax = 16;
     int set = 0;
-    while (set < 64 && ::setxattr(path.c_str(), ("user.x" + std::to_string(set)).c_str(), value.data(), 4000, 0) == 0) {
-      ++set;
+    std::string why = "not refused";
+    for (int file = 0; file < kFilesMax && why == "not refused"; ++file) {
+      const std::string name = folder + "/a" + std::to_string(file);
+      ::close(::open(name.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+      for (int number = 0; number < kAttributesMax && why == "not refused"; ++number, ++set) {
+        const std::string attribute = "user.x" + std::to_string(number);
+        if (::setxattr(name.c_str(), attribute.c_str(), value.data(), value.size(), 0) != 0) why = outcome_of(-1);
+      }
     }
-    const std::string why = outcome_of(-1);
-    ::unlink(path.c_str());
-    return set == 64 ? std::string("not refused") : "refused: " + why;
+    for (int file = 0; file < kFilesMax; ++file) ::unlink((folder + "/a" + std::to_string(file)).c_str());
+    return std::to_string(set / 32) + " MiB: " + why;
   });
 }
 

@@ -77,6 +77,8 @@ class Check:
     control: tuple[str, ...] = ALONE
     # Why an attempt shows nothing even without a sandbox; such a control is not a failure.
     control_note: str = ""
+    # Why there is none at all.
+    no_control: str = ""
     # "answers", "killed" (SIGSYS), "protocol error" or "deadline": how the call ends.
     ends: str = "answers"
     limits: str = ""

@@ -1,7 +1,8 @@
 """The positive control: the same program and the same attempt without a sandbox, so that a hollow check shows.
 
 What would be felt outside runs in namespaces of its own; the rest runs beside the daemon, on scratch files. Nothing
-here changes the host: attempts that would have arguments that the kernel refuses behind the question of privilege.
+here changes the host: as root everything but the scratch files is read-only for a control (main.cpp), and attempts that
+would change it otherwise have arguments that the kernel refuses behind the question of privilege.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def run(stage: Stage, check: Check, variant: str) -> dict[str, str]:
     stage.make_grants(folder)
     listeners = [stage.listen_in(folder / name) for name in ("ro", "rw")]
     scene = stage.scene(folder) | dict(check.scene) | dict(check.control_scene) | {"variant": variant}
-    # Rootless, nothing but a program of its own would show anything.
+    scene["scratch"] = folder
     environment = paths.clean_environment(LIONGATE_ESCAPE_SECRET=stage.canary_value)
     leaked = os.open("/", os.O_RDONLY | os.O_DIRECTORY)
     try:

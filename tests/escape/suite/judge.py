@@ -27,7 +27,9 @@ class Judge:
             self._table.add(self._row(check, "", "empty", "", "skip", check.root_only))
             return
         for variant in check.variants:
-            if check.act is None and check.id[0] != "M" and variant != "python":
+            if check.no_control:
+                self._table.add(self._row(check, variant, "none", "", "note", f"no control: {check.no_control}"))
+            elif check.act is None and check.id[0] != "M" and variant != "python":
                 self._control(check, variant)
             self._confined(check, variant, is_granted=False)
             self._confined(check, variant, is_granted=True)
