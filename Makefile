@@ -4,7 +4,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 .NOTPARALLEL:
-.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long simulate kill-run test-escape \
+.PHONY: setup build test demo bench lint format asan tsan fuzz fuzz-long simulate kill-run test-vm test-escape \
   install clean help
 
 FUZZ_SECONDS ?= 60
@@ -74,6 +74,11 @@ test-escape: ## every escape attempt: unsandboxed, with nothing granted, with al
 	@scripts/setup build test
 	@scripts/build release
 	@LIONGATE_BUILD_DIR=build/release /usr/bin/python3 -B tests/escape/run.py
+
+test-vm: ## boots Debian 12 under qemu and checks there the units, control groups and older kernels (long; as root)
+	@scripts/setup build vm
+	@scripts/build release programs liongate_test_plugins
+	@scripts/test-vm
 
 install: ## installs below DESTDIR (prefix /usr): programs, plugins, units, completions, man pages
 	@scripts/setup build

@@ -175,7 +175,7 @@ DaemonFacts Daemon::facts() const {
   facts.environment = std::string(config::name_of(foundation_.config.environment));
   facts.state_dir = foundation_.config.state_dir;
   facts.socket_path = foundation_.config.socket;
-  facts.rootless = foundation_.owner_uid != 0;
+  facts.rootless = foundation_.is_rootless;
   facts.start_wall_ns = start_wall_ns_;
   return facts;
 }
@@ -352,7 +352,7 @@ Result<void> Daemon::run() {
   feed_watchdog();
   notify_.ready();
   spdlog::info("liongated {} serves on {} ({}, {})", LIONGATE_VERSION, foundation_.config.socket,
-               config::name_of(foundation_.config.environment), foundation_.owner_uid == 0 ? "root" : "rootless");
+               config::name_of(foundation_.config.environment), foundation_.is_rootless ? "rootless" : "root");
   run_loop();
   if (stopper_.joinable()) stopper_.join();
   readers_->stop();
@@ -385,7 +385,26 @@ std::string launcher_path(const config::DaemonConfig& config, const std::string&
   return folder + "/liongate-launcher";
 }
 
-Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path) {
+namespace {
+
+Result<sandbox::LauncherProcess> obtain_launcher(const config::DaemonConfig& config, const std::string& program_folder,
+                                                 const std::string& launcher_socket) {
+  if (launcher_socket.empty()) {
+    return sandbox::start_launcher(launcher_path(config, program_folder),
+                                   {config.plugin_uid_range, config.allow_degraded});
+  }
+  // What we could tell it a daemon that was taken over could tell it too.
+  if (!config.plugin_uid_range.empty() || !config.launcher_path.empty()) {
+    return make_error(Reason::kInvalidConfig, "launcher_path and plugin_uid_range are not ours to choose here")
+        .with_hint("the launcher is a unit of its own: systemctl edit liongate-launcher@.service");
+  }
+  return sandbox::connect_launcher(launcher_socket, config.allow_degraded);
+}
+
+}  // namespace
+
+Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path,
+                                  const std::string& launcher_socket) {
   // gRPC's own handlers for fork are for programs that fork; this one never does.
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
@@ -393,6 +412,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   LG_TRY(refuse_privileged_groups(config.allow_degraded));
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
+  foundation.is_rootless = foundation.owner_uid != 0 && launcher_socket.empty();
   foundation.program_folder = program_folder();
   Result<void> made = sys::make_directories(config.state_dir, 0700);
   if (made && ::access(config.state_dir.c_str(), W_OK) != 0) {
@@ -405,8 +425,12 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
   config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
-  LG_ASSIGN(foundation.launcher, sandbox::start_launcher(launcher_path(config, foundation.program_folder),
-                                                         {config.plugin_uid_range, config.allow_degraded}));
+  auto launcher = obtain_launcher(config, foundation.program_folder, launcher_socket);
+  if (!launcher) {
+    ::unlink(config.socket.c_str());  // made a moment ago; nobody will ever answer there
+    return std::move(launcher).error();
+  }
+  foundation.launcher = std::move(*launcher);
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);

@@ -22,11 +22,15 @@ struct Foundation {
   UniqueFd listening_socket;
   sandbox::LauncherProcess launcher;
   uid_t owner_uid = 0;
+  bool is_rootless = false;  // neither we nor the launcher have ever been root
   std::string program_folder;
 };
 
 // Opens the state folder and the socket, starts the launcher, gives up privileges. Single-threaded until it returns.
-Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path);
+// `launcher_socket`, unless empty, is where a service manager starts the launcher in our place, with rights we never
+// had.
+Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path,
+                                  const std::string& launcher_socket);
 
 // Serves until SIGTERM, SIGINT or Shutdown. Returns when everything has stopped in order and the log is sealed.
 Result<void> run_daemon(Foundation foundation);

@@ -23,12 +23,17 @@ namespace {
 
 constexpr int kStateDepthMax = 8;  // folders below the state folder: our own are two deep
 
-Result<void> drop_capabilities() {
+// Before the user changes: that takes away the capability which this takes.
+Result<void> empty_bounding_set() {
   for (int capability = 0; ::prctl(PR_CAPBSET_READ, capability) >= 0; ++capability) {
     if (::prctl(PR_CAPBSET_DROP, capability) != 0 && errno != EPERM) {
       return make_errno_error(Reason::kInternal, "drop capability " + std::to_string(capability), errno);
     }
   }
+  return {};
+}
+
+Result<void> drop_capabilities() {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
   if (::syscall(SYS_capset, &header, none) != 0) return make_errno_error(Reason::kInternal, "capset", errno);
@@ -101,6 +106,7 @@ Result<void> become(const struct passwd& user, const std::string& state_dir, con
 
 Result<void> give_up_privileges(const std::string& state_dir, const std::string& socket) {
   if (::geteuid() != 0) return {};
+  LG_TRY(empty_bounding_set());
   if (const struct passwd* user = ::getpwnam(kServiceUser)) LG_TRY(become(*user, state_dir, socket));
   LG_TRY(drop_capabilities());
   // Nothing that this process ever executes may gain anything either.

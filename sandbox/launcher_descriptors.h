@@ -1,4 +1,5 @@
-// The descriptors liongate-launcher is started with.
+// The descriptors liongate-launcher is started with by the daemon. With --service a service manager starts it and
+// descriptor 3 is the connection that brings both.
 //
 // Ownership and thread: constants.
 #pragma once

@@ -24,8 +24,8 @@ namespace {
 constexpr int kEventsAtOnce = 64;
 constexpr unsigned kSourceBits = 3;
 constexpr std::uint64_t kSourceMask = (1U << kSourceBits) - 1;
-constexpr int kHostCheckTimeoutMs = 5'000;
-constexpr int kSweepMs = 10;  // until a control group that could not be removed is tried again
+constexpr int kHostCheckTimeoutMs = 30'000;  // a second or less where the processor is not emulated
+constexpr int kSweepMs = 10;                 // until a control group that could not be removed is tried again
 
 Error failed(std::string_view call) {
   return make_errno_error(Reason::kInternal, call, errno);

@@ -11,9 +11,11 @@
 #include <cstdio>
 #include <cstdlib>
 #include <string_view>
+#include <vector>
 
 #include "sandbox/launcher_descriptors.h"
 #include "sandbox/launcher_loop.h"
+#include "sandbox/launcher_process.h"
 #include "sandbox/privileges.h"
 #include "sandbox/sealed_program.h"
 
@@ -23,8 +25,9 @@ using namespace liongate;
 using namespace liongate::sandbox;
 
 constexpr const char* kUsage =
-    "usage: liongate-launcher [--plugin-uids FIRST-LAST] [--allow-degraded NAME,...]\n"
-    "Started by liongated, with its control socket as descriptor 3 and its files socket as descriptor 4.\n";
+    "usage: liongate-launcher [--service] [--plugin-uids FIRST-LAST] [--allow-degraded NAME,...]\n"
+    "Started by liongated, with its control socket as descriptor 3 and its files socket as descriptor 4; or with\n"
+    "--service by a service manager, with a connection as descriptor 3 by which liongated sends both.\n";
 
 [[noreturn]] void refuse(const char* what) {
   std::fprintf(stderr, "liongate-launcher: %s\n%s", what, kUsage);
@@ -33,7 +36,8 @@ constexpr const char* kUsage =
 
 struct Words {
   UidRange uids;
-  std::string_view allow_degraded;
+  std::string allow_degraded;
+  bool is_service = false;
 };
 
 Words read_arguments(int count, char** arguments) {
@@ -43,6 +47,10 @@ Words read_arguments(int count, char** arguments) {
     if (argument == "--help") {
       std::fputs(kUsage, stdout);
       std::exit(static_cast<int>(ExitCode::kDone));
+    }
+    if (argument == "--service") {
+      words.is_service = true;
+      continue;
     }
     if ((argument != "--plugin-uids" && argument != "--allow-degraded") || index + 1 == count) {
       refuse("unknown argument");
@@ -62,6 +70,24 @@ Words read_arguments(int count, char** arguments) {
 bool is_socket(int fd) {
   struct stat info {};
   return ::fstat(fd, &info) == 0 && S_ISSOCK(info.st_mode);
+}
+
+// A service manager's connection becomes what the daemon's child is born with. Returns what the daemon allows to be
+// degraded, as --allow-degraded has it.
+std::string receive_sockets() {
+  if (!is_socket(kLauncherControlFd)) refuse("descriptor 3 is not a socket");
+  auto greeting = accept_daemon(kLauncherControlFd);
+  if (!greeting) refuse(greeting.error().message.c_str());
+  // Moved out of the way first: a received one may sit where another goes.
+  const UniqueFd control(::fcntl(greeting->control_socket.get(), F_DUPFD_CLOEXEC, kLauncherFilesFd + 1));
+  const UniqueFd files(::fcntl(greeting->files_socket.get(), F_DUPFD_CLOEXEC, kLauncherFilesFd + 1));
+  greeting->control_socket.reset();
+  greeting->files_socket.reset();
+  if (!control || !files || ::dup2(control.get(), kLauncherControlFd) < 0 ||
+      ::dup2(files.get(), kLauncherFilesFd) < 0) {
+    refuse("the daemon's sockets cannot be taken");
+  }
+  return std::move(greeting->allow_degraded);
 }
 
 // Not to outlive the daemon, whatever becomes of it; the daemon's end closes the control socket as well.
@@ -97,7 +123,8 @@ bool keep_needed_privileges() {
 int main(int count, char** arguments) {
   move_to_sealed_memory(arguments);
   ::prctl(PR_SET_NAME, "liongate-launch");  // executed by descriptor it would be called by its number
-  const Words words = read_arguments(count, arguments);
+  Words words = read_arguments(count, arguments);
+  if (words.is_service) words.allow_degraded = receive_sockets();
   if (!is_socket(kLauncherControlFd) || !is_socket(kLauncherFilesFd)) refuse("descriptors 3 and 4 are not sockets");
   die_with_daemon();
   leave_signals_to_daemon();
@@ -105,8 +132,9 @@ int main(int count, char** arguments) {
   raise_descriptor_limit();
   const HostFacts host = find_host_facts(words.allow_degraded);
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids,
-                    CgroupTree::adopt(CgroupPlaces(), {::getppid(), ::getpid()}));
+  // A service manager's daemon has a unit, and so a group, of its own.
+  const std::vector<pid_t> members = words.is_service ? std::vector{::getpid()} : std::vector{::getppid(), ::getpid()};
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids, CgroupTree::adopt(CgroupPlaces(), members));
   if (const auto ended = loop.run(); !ended) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);

@@ -1,13 +1,20 @@
 #include "sandbox/launcher_process.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
+#include <span>
+#include <string_view>
 
 #include "kernel/base/sys.h"
 #include "sandbox/launcher_descriptors.h"
@@ -18,6 +25,9 @@ namespace {
 
 // Above every descriptor the launcher is given, so that moving one to its place never overwrites another.
 constexpr int kParkingFd = 16;
+
+// What a daemon says to a launcher that is a service; behind it the names that may be degraded.
+constexpr std::string_view kGreeting = "allow-degraded=";
 
 // Runs in the forked child, between fork and exec: system calls only. Returns the errno of what failed.
 int exec_launcher(const char* path, char* const* arguments, int control_socket, int files_socket, pid_t parent) {
@@ -37,11 +47,16 @@ int exec_launcher(const char* path, char* const* arguments, int control_socket, 
   return errno;
 }
 
+std::string joined(const std::vector<std::string>& names) {
+  std::string text;
+  for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
+  return text;
+}
+
 std::vector<std::string> arguments_of(const LauncherOptions& options) {
   std::vector<std::string> arguments{"liongate-launcher"};
   if (!options.plugin_uids.empty()) arguments.insert(arguments.end(), {"--plugin-uids", options.plugin_uids});
-  std::string names;
-  for (const std::string& name : options.allow_degraded) names += (names.empty() ? "" : ",") + name;
+  const std::string names = joined(options.allow_degraded);
   if (!names.empty()) arguments.insert(arguments.end(), {"--allow-degraded", names});
   return arguments;
 }
@@ -86,6 +101,48 @@ Result<LauncherProcess> start_launcher(const std::string& path, const LauncherOp
   ::waitpid(pid, nullptr, 0);
   return make_errno_error(Reason::kSandboxUnavailable, "start " + path, got > 0 ? exec_errno : pidfd_errno)
       .with_hint("liongate-launcher is installed beside liongated; see docs/sandbox.md");
+}
+
+Result<LauncherProcess> connect_launcher(const std::string& socket_path,
+                                         const std::vector<std::string>& allow_degraded) {
+  const auto refused = [&socket_path](int sys_errno) {
+    return make_errno_error(Reason::kSandboxUnavailable, "connect to the launcher at " + socket_path, sys_errno)
+        .with_hint("systemctl start liongate-launcher.socket; it admits user liongate and root");
+  };
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (socket_path.size() >= sizeof address.sun_path) return refused(ENAMETOOLONG);
+  std::memcpy(address.sun_path, socket_path.c_str(), socket_path.size() + 1);
+  const UniqueFd connection(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  if (!connection) return refused(errno);
+  if (::connect(connection.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    return refused(errno);
+  }
+  LG_ASSIGN(auto control, packet_socket_pair());
+  LG_ASSIGN(auto files, packet_socket_pair());
+  const std::array<int, 2> theirs{control.second.get(), files.second.get()};
+  const std::string greeting = std::string(kGreeting) + joined(allow_degraded);
+  if (auto sent = send_packet(connection.get(), std::as_bytes(std::span(greeting)), theirs); !sent) {
+    return refused(sent.error().sys_errno);
+  }
+  LauncherProcess launcher;
+  launcher.control_socket = std::move(control.first);
+  launcher.files_socket = std::move(files.first);
+  return launcher;
+}
+
+Result<Greeting> accept_daemon(int connection) {
+  pollfd readable{connection, POLLIN, 0};
+  const int ready = ::poll(&readable, 1, kServiceHandshakeMs);
+  if (ready < 0) return make_errno_error(Reason::kInternal, "poll", errno);
+  if (ready == 0) return make_error(Reason::kInternal, "the daemon sent no sockets");
+  LG_ASSIGN(Packet packet, receive_packet(connection));
+  const std::string_view text(reinterpret_cast<const char*>(packet.bytes.data()), packet.bytes.size());
+  if (packet.descriptors.size() != 2 || !text.starts_with(kGreeting)) {
+    return make_error(Reason::kInternal, "what the daemon sent is no greeting with two sockets");
+  }
+  return Greeting{std::move(packet.descriptors[0]), std::move(packet.descriptors[1]),
+                  std::string(text.substr(kGreeting.size()))};
 }
 
 Result<void> send_request(int socket, const Request& request, const std::vector<int>& descriptors) {

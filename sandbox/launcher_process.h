@@ -1,7 +1,8 @@
-// Starts liongate-launcher and sends packets to it: what the daemon uses of the sandbox.
+// Starts liongate-launcher, or reaches one that a service manager starts, and sends packets to it: what the daemon uses
+// of the sandbox.
 //
-// Ownership and thread: start_launcher is called once, by the main thread, before any other thread exists (the launcher
-// dies with the thread that started it). The descriptors are used by one thread each.
+// Ownership and thread: start_launcher or connect_launcher is called once, by the main thread, before any other thread
+// exists (the launcher dies with the thread that started it). The descriptors are used by one thread each.
 #pragma once
 
 #include <sys/types.h>
@@ -17,8 +18,8 @@
 namespace liongate::sandbox {
 
 struct LauncherProcess {
-  pid_t pid = -1;
-  UniqueFd pidfd;           // readable when the launcher has died
+  pid_t pid = -1;           // -1: not our child
+  UniqueFd pidfd;           // readable when the launcher has died; empty where it is not our child
   UniqueFd control_socket;  // Launch, Kill, CheckHost
   UniqueFd files_socket;    // Open
 };
@@ -30,6 +31,22 @@ struct LauncherOptions {
 
 // Starts the program at `path`. Both sockets are blocking and close-on-exec.
 Result<LauncherProcess> start_launcher(const std::string& path, const LauncherOptions& options = {});
+
+// Reaches the launcher that a service manager starts for each connection to `socket_path`
+// (systemd/liongate-launcher.socket) with --service: the launcher gets its ends of both sockets by that connection,
+// which then closes. Whether it came up is told by the control socket: its end of file is the launcher's. Fails where
+// nobody listens or we may not connect. The range of host uids is not ours to tell: it is the launcher's own unit's.
+Result<LauncherProcess> connect_launcher(const std::string& socket_path,
+                                         const std::vector<std::string>& allow_degraded = {});
+
+// The launcher's side of it: waits for the two sockets on `connection`, at most kServiceHandshakeMs. Single-threaded.
+inline constexpr int kServiceHandshakeMs = 10'000;
+struct Greeting {
+  UniqueFd control_socket;
+  UniqueFd files_socket;
+  std::string allow_degraded;  // NAME,...
+};
+Result<Greeting> accept_daemon(int connection);
 
 // Sends one message with its descriptors (borrowed). Fails when the launcher is gone.
 Result<void> send_request(int socket, const Request& request, const std::vector<int>& descriptors);
