@@ -67,12 +67,12 @@ Checked check_mapping(Permissions permissions) {
           {{ordinary_pages, masked(kProtection, PROT_EXEC, 0)}, {ordinary_pages, masked(kProtection, PROT_WRITE, 0)}}};
 }
 
-// Options that size and time a socket. Not those that bring programs into the kernel (SO_ATTACH_FILTER and its kin).
+// Options that time and name a socket. Not those that bring programs into the kernel (SO_ATTACH_FILTER and its kin),
+// nor those that make buffers larger: they are memory of the kernel, which without control groups nothing counts.
 Checked check_socket_option() {
   Checked checked{denied_with(EPERM), {}};
-  for (const std::uint32_t option :
-       {SO_REUSEADDR, SO_BROADCAST, SO_SNDBUF, SO_RCVBUF, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_PASSCRED,
-        SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW}) {
+  for (const std::uint32_t option : {SO_REUSEADDR, SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_PASSCRED,
+                                     SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW}) {
     checked.alternatives.push_back({equals(1, SOL_SOCKET), equals(2, option)});
   }
   return checked;

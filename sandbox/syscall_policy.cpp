@@ -70,7 +70,7 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(getsockname, kAllowed, "talks on the sockets it was given"),
     LG_CALL(getpeername, kAllowed, "talks on the sockets it was given"),
     LG_CALL(socketpair, kChecked, "a pair of UNIX stream or packet sockets"),
-    LG_CALL(setsockopt, kChecked, "options that size and time a socket"),
+    LG_CALL(setsockopt, kChecked, "options that time and name a socket"),
     LG_CALL(getsockopt, kAllowed, "talks on the sockets it was given"),
     LG_CALL(clone, kChecked, "threads; processes with `process`; never namespaces"),
     LG_CALL(fork, kProcess, "makes processes, below the cap"),

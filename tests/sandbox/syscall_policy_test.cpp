@@ -369,6 +369,7 @@ TEST_CASE("the decisions that matter most, spelled out") {
   CHECK(ask(jit, SYS_mprotect, {0, 0, PROT_READ | PROT_EXEC}) == SECCOMP_RET_ALLOW);
   CHECK(ask(jit, SYS_mmap, {0, 0, PROT_READ, MAP_PRIVATE | MAP_HUGETLB}) == denied(EACCES));
   CHECK(ask(none, SYS_setsockopt, {0, SOL_SOCKET, SO_ATTACH_FILTER}) == denied(EPERM));
+  CHECK(ask(none, SYS_setsockopt, {0, SOL_SOCKET, SO_SNDBUF}) == denied(EPERM));
   CHECK(ask(none, SYS_sendto, {0, 0, 1, MSG_OOB | MSG_DONTWAIT}) == denied(EPERM));
   CHECK(ask(none, SYS_renameat2, {0, 0, 0, 0, RENAME_WHITEOUT}) == denied(EPERM));
   CHECK(ask(none, SYS_fallocate, {0, FALLOC_FL_KEEP_SIZE}) == denied(EOPNOTSUPP));

@@ -284,18 +284,59 @@ void call_new_numbers(const Scene&, Report& report) {
   }
 }
 
+// Bytes that wait in pairs of its own until no more can be made, with buffers as large as can be had.
+std::string fill_sockets(long mebibytes_max) {
+  static const std::vector<char> block(65536, 'x');
+  const int enough = 1 << 30;
+  long bytes = 0;
+  std::vector<int> open;
+  std::string why = "not refused";
+  while (bytes >> 20 < mebibytes_max) {
+    std::array<int, 2> pair{};
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, pair.data()) != 0) {
+      why = outcome_of(-1);
+      break;
+    }
+    for (const int end : pair) {
+      open.push_back(end);
+      ::setsockopt(end, SOL_SOCKET, SO_SNDBUF, &enough, sizeof enough);
+      for (ssize_t sent = 0; (sent = ::write(end, block.data(), block.size())) > 0;) bytes += sent;
+    }
+  }
+  for (const int end : open) ::close(end);
+  return std::to_string(bytes >> 20) + " MiB: " + why;
+}
+
+std::string fill_pipes(long mebibytes_max) {
+  static const std::vector<char> block(65536, 'x');
+  long bytes = 0;
+  std::vector<int> open;
+  std::string why = "not refused";
+  while (bytes >> 20 < mebibytes_max) {
+    std::array<int, 2> pipe{};
+    if (::pipe2(pipe.data(), O_NONBLOCK | O_CLOEXEC) != 0) {
+      why = outcome_of(-1);
+      break;
+    }
+    open.insert(open.end(), pipe.begin(), pipe.end());
+    ::fcntl(pipe[1], F_SETPIPE_SZ, 1 << 20);
+    for (ssize_t sent = 0; (sent = ::write(pipe[1], block.data(), block.size())) > 0;) bytes += sent;
+  }
+  for (const int end : open) ::close(end);
+  return std::to_string(bytes >> 20) + " MiB: " + why;
+}
+
+// Memory of the kernel that is no process's.
+void fill_kernel_buffers(const Scene& scene, Report& report) {
+  const long wanted = scene.number("mebibytes_max", 512);
+  report.describe("socket buffers", [&] { return fill_sockets(wanted); });
+  report.describe("pipes", [&] { return fill_pipes(wanted); });
+}
+
 constexpr Check kChecks[] = {
-    {"X01", program_own_sockets},
-    {"X02", out_of_band},
-    {"X03", odd_flags},
-    {"X04", write_own_memory},
-    {"X05", weaken_walls},
-    {"X06", make_set_id},
-    {"X07", replace_mount_points},
-    {"X08", exhaust_kernel_objects},
-    {"X09", lock_read_only},
-    {"X10", share_pages},
-    {"X11", call_new_numbers},
+    {"X12", fill_kernel_buffers},    {"X01", program_own_sockets}, {"X02", out_of_band}, {"X03", odd_flags},
+    {"X04", write_own_memory},       {"X05", weaken_walls},        {"X06", make_set_id}, {"X07", replace_mount_points},
+    {"X08", exhaust_kernel_objects}, {"X09", lock_read_only},      {"X10", share_pages}, {"X11", call_new_numbers},
 };
 
 }  // namespace

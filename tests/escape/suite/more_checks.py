@@ -35,6 +35,8 @@ CHECKS: list[Check] = [
     check("X09", "leases and notifications on a read-only grant, which make the host wait", "D",
           {"*": EPERM, "flock": one_of("ok")}, control=BESIDE),
     check("X10", "ioctls of file systems and of the random device", "U", NOTTY, control=BESIDE),
+    check("X12", "memory of the kernel: socket buffers as large as can be had, pipes", "B", fewer(72, "EMFILE"),
+          limits="[limits]\nopen_files_max = 128\n", control_scene={"mebibytes_max": 128}),
     check("X11", "numbers that newer kernels gave out", "U", one_of("ENOSYS", "EPERM")),
 ]
 
