@@ -11,6 +11,9 @@ from story_checks import invoke, listed, running
 from unit_checks import launcher_pid
 
 PLUGIN_UID_FIRST = 2147000000
+# What systemd writes of a daemon that was killed, and of one whose watchdog was not fed.
+KILLED = "result 'signal'"
+HANGED = "result 'watchdog'"
 
 
 def plugin_processes():
@@ -74,7 +77,7 @@ def kill_daemon():
     restarts = int(show("liongated", "NRestarts"))
     said, took, verdict = survives(lambda pid: os.kill(pid, signal.SIGKILL))
     require(int(show("liongated", "NRestarts")) == restarts + 1, "NRestarts did not grow")
-    return f"{took:.1f} s; {verdict}; journal: {line_with(said, "result 'signal'")}"
+    return f"{took:.1f} s; {verdict}; journal: {line_with(said, KILLED)}"
 
 
 @check("F3", "kill -9 of the launcher", "the daemon says so, ends, is restarted; ids survive")
@@ -92,7 +95,7 @@ def watchdog():
     finally:
         drop_in("")
     ok("systemctl", "restart", "liongated")
-    return f"{took:.1f} s with WatchdogSec=2s; {verdict}; journal: {line_with(said, "result 'watchdog'")}"
+    return f"{took:.1f} s with WatchdogSec=2s; {verdict}; journal: {line_with(said, HANGED)}"
 
 
 @check("F5", "kill -9 of a plugin", "started again under the same id, InstanceCrashed in the log")
