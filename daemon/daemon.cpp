@@ -388,23 +388,22 @@ std::string launcher_path(const config::DaemonConfig& config, const std::string&
 namespace {
 
 Result<sandbox::LauncherProcess> obtain_launcher(const config::DaemonConfig& config, const std::string& program_folder,
-                                                 const std::string& launcher_socket) {
-  if (launcher_socket.empty()) {
+                                                 const ServiceWords& service) {
+  if (service.launcher_socket.empty()) {
     return sandbox::start_launcher(launcher_path(config, program_folder),
-                                   {config.plugin_uid_range, config.allow_degraded});
+                                   {config.plugin_uid_range, config.allow_degraded, service.is_cgroup_delegated});
   }
   // What we could tell it a daemon that was taken over could tell it too.
   if (!config.plugin_uid_range.empty() || !config.launcher_path.empty()) {
     return make_error(Reason::kInvalidConfig, "launcher_path and plugin_uid_range are not ours to choose here")
         .with_hint("the launcher is a unit of its own: systemctl edit liongate-launcher@.service");
   }
-  return sandbox::connect_launcher(launcher_socket, config.allow_degraded);
+  return sandbox::connect_launcher(service.launcher_socket, config.allow_degraded);
 }
 
 }  // namespace
 
-Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path,
-                                  const std::string& launcher_socket) {
+Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path, const ServiceWords& service) {
   // gRPC's own handlers for fork are for programs that fork; this one never does.
   ::setenv("GRPC_ENABLE_FORK_SUPPORT", "false", 0);
   std::signal(SIGPIPE, SIG_IGN);
@@ -412,7 +411,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   LG_TRY(refuse_privileged_groups(config.allow_degraded));
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
-  foundation.is_rootless = foundation.owner_uid != 0 && launcher_socket.empty();
+  foundation.is_rootless = foundation.owner_uid != 0 && service.launcher_socket.empty();
   foundation.program_folder = program_folder();
   Result<void> made = sys::make_directories(config.state_dir, 0700);
   if (made && ::access(config.state_dir.c_str(), W_OK) != 0) {
@@ -425,7 +424,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
   config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
-  auto launcher = obtain_launcher(config, foundation.program_folder, launcher_socket);
+  auto launcher = obtain_launcher(config, foundation.program_folder, service);
   if (!launcher) {
     ::unlink(config.socket.c_str());  // made a moment ago; nobody will ever answer there
     return std::move(launcher).error();

@@ -26,11 +26,15 @@ struct Foundation {
   std::string program_folder;
 };
 
+// What the unit that starts us knows and a configuration file cannot.
+struct ServiceWords {
+  std::string launcher_socket;  // where a service manager starts the launcher in our place, with rights we never had
+  bool is_cgroup_delegated = false;  // Delegate=yes under a manager that leaves no mark of it
+};
+
 // Opens the state folder and the socket, starts the launcher, gives up privileges. Single-threaded until it returns.
-// `launcher_socket`, unless empty, is where a service manager starts the launcher in our place, with rights we never
-// had.
 Result<Foundation> lay_foundation(config::DaemonConfig config, std::string config_path,
-                                  const std::string& launcher_socket);
+                                  const ServiceWords& service = {});
 
 // Serves until SIGTERM, SIGINT or Shutdown. Returns when everything has stopped in order and the log is sealed.
 Result<void> run_daemon(Foundation foundation);

@@ -28,7 +28,7 @@ struct Words {
   std::string config_path;
   std::string state_dir;
   std::string socket;
-  std::string launcher_socket;
+  daemon::ServiceWords service;
   std::string environment;
   std::string verify_folder;
   std::string repair_folder;
@@ -220,9 +220,11 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--config", words.config_path, "configuration file (YAML)")->type_name("FILE");
   app.add_option("--state-dir", words.state_dir, "folder of the event log")->type_name("DIR");
   app.add_option("--socket", words.socket, "control socket")->type_name("PATH");
-  app.add_option("--launcher-socket", words.launcher_socket,
+  app.add_option("--launcher-socket", words.service.launcher_socket,
                  "reach liongate-launcher there instead of starting it (the system unit does)")
       ->type_name("PATH");
+  app.add_flag("--cgroup-delegated", words.service.is_cgroup_delegated,
+               "our control group was delegated by a manager that leaves no mark (the user unit)");
   app.add_option("--environment", words.environment, "development, testing, staging or production (default)")
       ->type_name("NAME");
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
@@ -309,7 +311,7 @@ int main(int argc, char** argv) {
     return 0;
   }
   if (const auto armed = arm_failpoint(config->environment); !armed) return fail(armed.error());
-  auto foundation = daemon::lay_foundation(std::move(*config), config_path, words.launcher_socket);
+  auto foundation = daemon::lay_foundation(std::move(*config), config_path, words.service);
   if (!foundation) return fail(foundation.error());
   const Result<void> served = daemon::run_daemon(std::move(*foundation));
   const int code = served ? 0 : fail(served.error());

@@ -180,7 +180,10 @@ bool CgroupTree::find() {
 bool CgroupTree::is_delegated() const {
   // A service manager marks what it gave away; the file that the host's root lacks tells a container's own root.
   const bool is_namespace_root = own_path_ == "/" && ::access((folder_ + "/cgroup.type").c_str(), F_OK) == 0;
-  return is_namespace_root || says_delegated(folder_, "user.delegate") || says_delegated(folder_, "trusted.delegate");
+  // What was said of the group we are started in holds for that one alone, not for the leaf we move to.
+  const bool is_vouched_for = places_.is_vouched_for && !folder_.ends_with(kDaemonLeaf);
+  return is_namespace_root || is_vouched_for || says_delegated(folder_, "user.delegate") ||
+         says_delegated(folder_, "trusted.delegate");
 }
 
 bool CgroupTree::occupy(const std::vector<pid_t>& members) {

@@ -9,6 +9,7 @@
 // A tree is used only where it was given to us and is ours alone: a group that a service manager marked as delegated
 // (Delegate=yes sets an extended attribute) or the root of a container's cgroup namespace. cgroup v1 and hybrid hosts
 // have no such group. Without a tree a sandbox has rlimits only, and its posture says why.
+// A manager that leaves no mark (a user's, of systemd 252) can be vouched for by who wrote the unit.
 //
 // Ownership and thread: the launcher's only thread. A CgroupTree lives as long as the launcher; a Cgroup is one leaf,
 // owned by its launch and removed with it. Paths, not descriptors, are kept: only we write below GROUP.
@@ -35,6 +36,7 @@ struct CgroupPlaces {
   std::string own_cgroup = "/proc/self/cgroup";
   std::string block_devices = "/sys/dev/block";
   std::vector<std::string> required{"memory", "pids"};  // without them there is no tree
+  bool is_vouched_for = false;                          // whoever started us says that our own group is delegated
   bool is_fake = false;  // plain folders and files in place of cgroupfs: tests of what is decided and written
 };
 

@@ -7,6 +7,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
@@ -25,7 +26,7 @@ using namespace liongate;
 using namespace liongate::sandbox;
 
 constexpr const char* kUsage =
-    "usage: liongate-launcher [--service] [--plugin-uids FIRST-LAST] [--allow-degraded NAME,...]\n"
+    "usage: liongate-launcher [--service] [--plugin-uids FIRST-LAST] [--allow-degraded NAME,...] [--cgroup-delegated]\n"
     "Started by liongated, with its control socket as descriptor 3 and its files socket as descriptor 4; or with\n"
     "--service by a service manager, with a connection as descriptor 3 by which liongated sends both.\n";
 
@@ -38,6 +39,7 @@ struct Words {
   UidRange uids;
   std::string allow_degraded;
   bool is_service = false;
+  bool is_cgroup_delegated = false;
 };
 
 Words read_arguments(int count, char** arguments) {
@@ -48,8 +50,8 @@ Words read_arguments(int count, char** arguments) {
       std::fputs(kUsage, stdout);
       std::exit(static_cast<int>(ExitCode::kDone));
     }
-    if (argument == "--service") {
-      words.is_service = true;
+    if (argument == "--service" || argument == "--cgroup-delegated") {
+      (argument == "--service" ? words.is_service : words.is_cgroup_delegated) = true;
       continue;
     }
     if ((argument != "--plugin-uids" && argument != "--allow-degraded") || index + 1 == count) {
@@ -134,8 +136,11 @@ int main(int count, char** arguments) {
   if (!keep_needed_privileges()) refuse("cannot reduce privileges");
   // A service manager's daemon has a unit, and so a group, of its own.
   const std::vector<pid_t> members = words.is_service ? std::vector{::getpid()} : std::vector{::getppid(), ::getpid()};
-  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids, CgroupTree::adopt(CgroupPlaces(), members));
-  if (const auto ended = loop.run(); !ended) {
+  CgroupPlaces places;
+  places.is_vouched_for = words.is_cgroup_delegated;
+  LauncherLoop loop(kLauncherControlFd, kLauncherFilesFd, host, words.uids, CgroupTree::adopt(places, members));
+  // The daemon may go while something is being told to it: that is its end as much as an end of file.
+  if (const auto ended = loop.run(); !ended && ended.error().sys_errno != EPIPE) {
     std::fprintf(stderr, "liongate-launcher: %s\n", ended.error().message.c_str());
     return static_cast<int>(ExitCode::kFailure);
   }

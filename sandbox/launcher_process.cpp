@@ -57,6 +57,7 @@ std::vector<std::string> arguments_of(const LauncherOptions& options) {
   std::vector<std::string> arguments{"liongate-launcher"};
   if (!options.plugin_uids.empty()) arguments.insert(arguments.end(), {"--plugin-uids", options.plugin_uids});
   const std::string names = joined(options.allow_degraded);
+  if (options.is_cgroup_delegated) arguments.emplace_back("--cgroup-delegated");
   if (!names.empty()) arguments.insert(arguments.end(), {"--allow-degraded", names});
   return arguments;
 }

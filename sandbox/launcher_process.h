@@ -27,6 +27,7 @@ struct LauncherProcess {
 struct LauncherOptions {
   std::string plugin_uids;                  // "FIRST-LAST", what plugins of root's launcher get; empty: its own default
   std::vector<std::string> allow_degraded;  // names of mechanisms, see docs/sandbox.md
+  bool is_cgroup_delegated = false;         // our control group was given to us, though no mark on it says so
 };
 
 // Starts the program at `path`. Both sockets are blocking and close-on-exec.

@@ -61,8 +61,9 @@ class FakeTree {
   void mark_delegated() const { REQUIRE(::setxattr(group().c_str(), "user.delegate", "1", 1, 0) == 0); }
   void unmark() const { REQUIRE(::removexattr(group().c_str(), "user.delegate") == 0); }
 
-  CgroupTree adopt(const std::vector<pid_t>& members = {11, 12}) const {
+  CgroupTree adopt(const std::vector<pid_t>& members = {11, 12}, bool is_vouched_for = false) const {
     CgroupPlaces places;
+    places.is_vouched_for = is_vouched_for;
     places.mount = root_ + "/mount";
     places.own_cgroup = root_ + "/own";
     places.block_devices = root_ + "/dev";
@@ -75,6 +76,16 @@ class FakeTree {
 };
 
 }  // namespace
+
+TEST_CASE("a group without a mark is taken where the unit says that it was delegated") {
+  const FakeTree host;
+  host.unmark();
+  CHECK_FALSE(host.adopt({11, 12}).available());
+  CHECK(host.adopt({11, 12}, true).available());
+  // What was said holds for the group itself: one found in the leaf is not taken for the whole.
+  host.put("own", "0::/service/daemon\n");
+  CHECK_FALSE(host.adopt({11, 12}, true).folder().ends_with("/daemon"));
+}
 
 TEST_CASE("the line of v2 is told from those of v1") {
   const OwnCgroup hybrid = parse_own_cgroup("8:pids:/x\n7:cpu,cpuacct:/\n1:name=systemd:/\n0::/a/b.service\n");

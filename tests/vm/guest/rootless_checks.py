@@ -50,7 +50,8 @@ def user_unit():
     return f"id {plugin}; {answer}; plugin's uid {uid}, no capability"
 
 
-@check("R2", "its posture says what rootless lacks", "own host user: absent, in words; cgroup limits as delegated")
+@check("R2", "its posture says what rootless lacks", 
+       "own host user: absent, in words; cgroup limits active, as the unit delegates")
 def user_posture():
     plugin = get("hello")
     found = {mechanism["name"]: mechanism for mechanism in plugin["posture"]["mechanisms"]}
@@ -59,6 +60,7 @@ def user_posture():
     require("user@" in group, group)
     marks = [name for name in os.listxattr("/sys/fs/cgroup" + os.path.dirname(group)) if "delegate" in name]
     marks += [name for name in os.listxattr("/sys/fs/cgroup" + group) if "delegate" in name]
+    require(found["cgroup limits"]["state"] == "active", str(found["cgroup limits"]))
     lines = [f"{name}: {found[name]['state']} ({found[name]['detail']})" for name in ("own host user", "cgroup limits")
              if name in found]
     return one_line("; ".join(lines) + f"; systemd's marks of delegation: {marks or 'none'}")
