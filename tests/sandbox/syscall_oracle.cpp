@@ -115,8 +115,7 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
     case SYS_socketpair:
       return unless(call.low(0) == AF_UNIX && (type == SOCK_STREAM || type == SOCK_SEQPACKET), EAFNOSUPPORT);
     case SYS_setsockopt:
-      return unless(call.low(1) == SOL_SOCKET && among(call.low(2), {2, 6, 9, 13, 15, 16, 18, 20, 21, 66, 67}),
-                    EPERM);
+      return unless(call.low(1) == SOL_SOCKET && among(call.low(2), {2, 6, 9, 13, 15, 16, 18, 20, 21, 66, 67}), EPERM);
     case SYS_sendto:
     case SYS_sendmmsg:
       return unless((call.low(3) & MSG_OOB) == 0, EPERM);
