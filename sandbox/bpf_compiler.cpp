@@ -94,12 +94,29 @@ class Compiler {
       return;
     }
     const std::size_t half = count / 2;
-    // The lower half follows at once; an unconditional jump leads over it, because a conditional one reaches 255 only.
-    emit({jump(BPF_JMP | BPF_JGE | BPF_K, segments[half].first, 0, 1), statement(BPF_JMP | BPF_JA, 0)});
-    const std::size_t over = code().size() - 1;
+    // The lower half follows at once, and the jump leads over it.
+    emit({jump(BPF_JMP | BPF_JGE | BPF_K, segments[half].first, 0, 0)});
+    const std::size_t branch = code().size() - 1;
     emit_tree(segments, half);
-    code()[over].k = static_cast<std::uint32_t>(code().size() - over - 1);
+    const std::size_t distance = code().size() - branch - 1;
+    if (distance <= kConditionalJumpMax) {
+      code()[branch].jt = static_cast<std::uint8_t>(distance);
+    } else {
+      lead_over(branch, distance);
+    }
     emit_tree(segments + half, count - half);
+  }
+
+  // A conditional jump reaches 255 only: an unconditional one goes behind it. What moves jumps within itself.
+  void lead_over(std::size_t branch, std::size_t distance) {
+    code()[branch].jf = 1;
+    code().insert(code().begin() + static_cast<std::ptrdiff_t>(branch) + 1,
+                  statement(BPF_JMP | BPF_JA, static_cast<std::uint32_t>(distance)));
+    for (SecretSlot& slot : program_.secrets) {
+      if (slot.low <= branch) continue;
+      ++slot.low;
+      ++slot.high;
+    }
   }
 
   void emit_rule(const SyscallRule& rule) {

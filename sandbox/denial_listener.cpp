@@ -101,20 +101,42 @@ void DenialListener::answer(std::uint64_t notification_id, int sys_errno) const 
   ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_SEND, &response);  // ENOENT: the caller was killed meanwhile
 }
 
+DenialListener::Window& DenialListener::window_of(const seccomp_data& call) {
+  const auto number = static_cast<std::uint32_t>(call.nr);
+  Kind kind{number, {}};
+  for (const std::uint8_t index : deciding_arguments(number)) {
+    kind.second.push_back(static_cast<std::uint32_t>(call.args[index]));
+  }
+  const auto found = windows_.find(kind);
+  if (found != windows_.end()) return found->second;
+  if (windows_.size() >= kDenialKindsMax) kind.second.clear();
+  return windows_[kind];
+}
+
+// A program that paused for as long as the last window lasted begins anew.
+void DenialListener::open(Window& window, SteadyTime now) {
+  const bool goes_on = now < window.end + window.length;
+  window.length = goes_on ? std::min(2 * window.length, kDenialWindowMax) : kDenialWindow;
+  window.end = now + window.length;
+}
+
 std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all, MayReport may_report) {
   seccomp_notif notification{};
   if (!receive(notification)) return std::nullopt;
   const seccomp_data& call = notification.data;
   const int answer_errno = errno_of(answer_of(permissions_, call));
-  Window& window = windows_[static_cast<std::uint32_t>(call.nr)];
+  Window& window = window_of(call);
   const bool is_first = now >= window.end && window.denial_id == 0 && window.count == 0;
   if (is_first && may_report == MayReport::kYes) {
-    window = {now + kDenialWindow, 0, notification.id, {notification.id}, answer_errno, call};
+    open(window, now);
+    window.denial_id = notification.id;
+    window.waiting.push_back(notification.id);
+    window.answer_errno = answer_errno;
     Denied denied = describe(call, answer_errno);
     denied.denial_id = notification.id;
     return denied;
   }
-  if (is_first) window.end = now + kDenialWindow;
+  if (is_first) open(window, now);
   ++window.count;
   window.sample = call;
   window.answer_errno = answer_errno;
@@ -130,7 +152,7 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
 }
 
 void DenialListener::on_recorded(std::uint64_t denial_id) {
-  for (auto& [number, window] : windows_) {
+  for (auto& [kind, window] : windows_) {
     if (window.denial_id != denial_id) continue;
     for (const std::uint64_t id : window.waiting) answer(id, window.answer_errno);
     window.waiting.clear();
@@ -141,7 +163,7 @@ void DenialListener::on_recorded(std::uint64_t denial_id) {
 std::optional<SteadyTime> DenialListener::deadline() const {
   std::optional<SteadyTime> nearest;
   if (!delayed_.empty()) nearest = delayed_until_;
-  for (const auto& [number, window] : windows_) {
+  for (const auto& [kind, window] : windows_) {
     if (window.count > 0) nearest = nearest ? std::min(*nearest, window.end) : window.end;
   }
   return nearest;
@@ -153,9 +175,9 @@ std::vector<Denied> DenialListener::expire(SteadyTime now, MayReport may_report)
     delayed_.clear();
   }
   std::vector<Denied> counted;
-  for (auto& [number, window] : windows_) {
+  for (auto& [kind, window] : windows_) {
     if (window.count == 0 || now < window.end) continue;
-    window.end = now + kDenialWindow;
+    open(window, now);
     if (may_report == MayReport::kYes) counted.push_back(describe_counted(window));
   }
   return counted;
@@ -163,7 +185,7 @@ std::vector<Denied> DenialListener::expire(SteadyTime now, MayReport may_report)
 
 std::vector<Denied> DenialListener::finish() {
   std::vector<Denied> counted;
-  for (auto& [number, window] : windows_) {
+  for (auto& [kind, window] : windows_) {
     if (window.count > 0) counted.push_back(describe_counted(window));
   }
   return counted;

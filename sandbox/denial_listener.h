@@ -3,9 +3,11 @@
 // A denied call waits in the kernel until it is answered here: always with the errno that the filter carries, never by
 // letting it go on, and without a look into the plugin's memory. So there is nothing to race with.
 //
-// What is reported. The first denial of each system call is, and its caller waits until DenialRecorded: the event is in
-// the log before the plugin knows. For kDenialWindow from then on, more of the same call are answered at once and
-// counted; the count is one report when the window ends, or when the sandbox does.
+// What is reported. The first denial of its kind is, and its caller waits until DenialRecorded: the event is in the log
+// before the plugin knows. A kind is a system call with the arguments that decide (without them, once there are
+// kDenialKindsMax). Within a window from then on, more of the same are answered at once and counted; the count is one
+// report when the window ends, or when the sandbox does. Windows begin with kDenialWindow and double, to
+// kDenialWindowMax, while the program goes on.
 //
 // How much a plugin can ask of us. It cannot wait in our place: one notification a turn of the loop is taken. Beyond
 // kDenialsPerSliceMax in one slice (all sandboxes together: kDenialsPerSliceMaxOfAll) answers wait for the slice's end,
@@ -34,6 +36,8 @@ namespace liongate::sandbox {
 using SteadyTime = std::chrono::steady_clock::time_point;
 
 inline constexpr std::chrono::seconds kDenialWindow{60};
+inline constexpr std::chrono::seconds kDenialWindowMax{3'600};
+inline constexpr std::size_t kDenialKindsMax = 64;
 inline constexpr std::chrono::milliseconds kDenialSlice{100};
 inline constexpr std::uint32_t kDenialsPerSliceMax = 100;
 inline constexpr std::uint32_t kDenialsPerSliceMaxOfAll = 1'000;
@@ -84,8 +88,12 @@ class DenialListener {
   bool is_abused() const { return interrupted_ + vanished_ > interrupted_max_; }
 
  private:
+  // A call number and the low halves of what decides.
+  using Kind = std::pair<std::uint32_t, std::vector<std::uint32_t>>;
+
   struct Window {
     SteadyTime end{};
+    std::chrono::seconds length{0};
     std::uint64_t count = 0;             // not yet told
     std::uint64_t denial_id = 0;         // of the report under way
     std::vector<std::uint64_t> waiting;  // notifications that are answered when it is recorded
@@ -95,6 +103,8 @@ class DenialListener {
 
   bool receive(seccomp_notif& notification);
   void answer(std::uint64_t notification_id, int sys_errno) const;
+  Window& window_of(const seccomp_data& call);
+  static void open(Window& window, SteadyTime now);
   Denied describe(const seccomp_data& call, int answer_errno) const;
   Denied describe_counted(Window& window) const;
 
@@ -102,7 +112,7 @@ class DenialListener {
   std::uint64_t launch_id_;
   Permissions permissions_;
   std::uint64_t interrupted_max_;
-  std::map<std::uint32_t, Window> windows_;  // by call number: bounded by the table of calls
+  std::map<Kind, Window> windows_;  // bounded by kDenialKindsMax and the table of calls
   DenialBudget budget_{kDenialsPerSliceMax};
   std::map<std::uint64_t, int> delayed_;  // notification and its errno: bounded by the sandbox's threads
   SteadyTime delayed_until_{};

@@ -253,7 +253,7 @@ std::vector<std::uint8_t> deciding_arguments(std::uint32_t number) {
   std::set<std::uint8_t> arguments;
   for (const Alternative& alternative : checked_call(number, {}).alternatives) {
     for (const Condition& condition : alternative) {
-      if (condition.secret < 0) arguments.insert(condition.argument);
+      if (condition.width == Width::kLow32) arguments.insert(condition.argument);
     }
   }
   return {arguments.begin(), arguments.end()};

@@ -18,7 +18,8 @@ struct Checked {
 // The check of call `number`, whose class in the table is kChecked.
 Checked checked_call(std::uint32_t number, Permissions permissions);
 
-// Which arguments of call `number` decide, in ascending order; none for a call that is never checked.
+// Which arguments of call `number` decide, in ascending order: flags and the like, never pointers. None for a call that
+// is never checked.
 std::vector<std::uint8_t> deciding_arguments(std::uint32_t number);
 
 }  // namespace liongate::sandbox

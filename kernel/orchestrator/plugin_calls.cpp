@@ -342,10 +342,26 @@ Error PluginCalls::command_error(const supervision::PluginExit& exit, const std:
       .with("stderr", std::move(tail));
 }
 
+// A command has a sandbox for each call; that it is confined otherwise than before is an event, not each call.
+void PluginCalls::note_posture(const v1::Posture& posture) {
+  const auto& now = posture.mechanisms();
+  const auto& before = record_.posture.mechanisms();
+  const auto same = [](const v1::MechanismState& one, const v1::MechanismState& other) {
+    return one.name() == other.name() && one.state() == other.state();
+  };
+  if (now.empty() || std::equal(now.begin(), now.end(), before.begin(), before.end(), same)) return;
+  v1::Event event = plugin_event("SandboxPosture", record_, "system");
+  *event.mutable_sandbox_posture()->mutable_posture() = posture;
+  // A log that takes no new work says so elsewhere; the next call tries again.
+  static_cast<void>(
+      context_.journal.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
+}
+
 void PluginCalls::on_command_ended(CommandRun& run, const supervision::PluginExit& exit, std::optional<Error> cause,
                                    std::string output, std::string stderr_tail) {
   const auto found = commands_.find(run.call_key());
   const std::shared_ptr<CommandRun> keep = found->second;
+  note_posture(run.posture());
   commands_.erase(found);
   if (slots_used_ > 0 && mode_ == Mode::kCommands) --slots_used_;
   if (Call* call = running_on(nullptr, run.call_key())) {

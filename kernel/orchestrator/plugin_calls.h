@@ -91,6 +91,7 @@ class PluginCalls final : private supervision::CommandListener {
   void remove_running(CallKey key);
   v1::CallFigures figures_of(const Call& call, supervision::PluginInstance* instance) const;
   Error command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const;
+  void note_posture(const v1::Posture& posture);
   void watch_cpu();
   void check_cpu();
   void left();

@@ -45,6 +45,49 @@ long number_after(const std::string& text, const std::string& key) {
   return at == std::string::npos ? -1 : std::stol(text.substr(at + key.size()));
 }
 
+// A thread under a plugin's filter that makes refused calls when told to. Its listener is to be gone before it is.
+class FilteredThread {
+ public:
+  FilteredThread() : thread_([this] { run(); }) {
+    while (listener_ == kNone) std::this_thread::yield();
+    REQUIRE(listener_ >= 0);
+  }
+  ~FilteredThread() {
+    ended_ = true;
+    thread_.join();
+  }
+  FilteredThread(const FilteredThread&) = delete;
+  FilteredThread& operator=(const FilteredThread&) = delete;
+
+  liongate::UniqueFd take_listener() { return liongate::UniqueFd(listener_); }
+  pid_t thread_id() const { return thread_id_; }
+  void make_calls(int count) { calls_ = count; }
+  void await_calls() const {
+    while (calls_ != 0) std::this_thread::yield();
+  }
+
+ private:
+  static constexpr int kNone = -2;
+
+  void run() {
+    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    thread_id_ = static_cast<pid_t>(::syscall(SYS_gettid));
+    liongate::UniqueFd fd;
+    listener_ = load_filter_with_listener(filter_for({}), fd) ? fd.release() : -1;
+    while (!ended_) {
+      if (calls_ <= 0) continue;
+      ::syscall(SYS_mount, nullptr, nullptr, nullptr, 0, nullptr);
+      if (calls_ > 0) --calls_;
+    }
+  }
+
+  std::atomic<int> listener_{kNone};
+  std::atomic<pid_t> thread_id_{0};
+  std::atomic<int> calls_{0};
+  std::atomic<bool> ended_{false};
+  std::thread thread_;
+};
+
 Clock::duration median_start(Launcher& launcher) {
   std::vector<Clock::duration> times;
   for (int round = 0; round < 15; ++round) {
@@ -150,6 +193,18 @@ TEST_CASE("of each call the first denial is reported, the others are counted and
   CHECK(denials[1].denial_id == 0);
 }
 
+TEST_CASE("kinds of denials differ by what decided; there is a bound on them, and then the call alone is the kind") {
+  Launcher launcher(available_users().front());
+  const auto by_family = denials_of(launcher.run(run_program("hostile", {"network"})), "socket");
+  CHECK(by_family.size() == 8);  // seven families, and one of them with another type
+  const Outcome outcome = launcher.run(run_program("denied", {"kinds", "500"}));
+  const auto denials = denials_of(outcome, "ioctl");
+  std::uint64_t told = 0;
+  for (const Denied& denied : denials) told += denied.count;
+  CHECK(told == 500);
+  CHECK(denials.size() == kDenialKindsMax + 2);  // the first of the rest, and the number of them
+}
+
 TEST_CASE("a flood of refused calls makes the flooder sleep, not its neighbours wait") {
   for (const User user : available_users()) {
     Launcher launcher(user);
@@ -189,45 +244,77 @@ TEST_CASE("all sandboxes together have a budget of refused calls, too") {
   CHECK(budget.take(now + kDenialSlice));
 }
 
-// In the launcher it takes hours to get there; so here is a listener with a lower bound, and two threads under its
-// filter: one makes refused calls, the other interrupts them.
+// In the launcher it takes hours to get there, so here is a listener with a lower bound.
 TEST_CASE("interrupted refused calls are counted, and are abuse beyond a bound") {
   struct sigaction action {};
   action.sa_handler = [](int) {};
   action.sa_flags = SA_RESTART;
   REQUIRE(::sigaction(SIGUSR1, &action, nullptr) == 0);
-  std::atomic<int> listener{-1};
+  FilteredThread victim;
   std::atomic<bool> done{false};
-  std::thread hostile([&] {
-    ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-    const auto victim = static_cast<pid_t>(::syscall(SYS_gettid));
-    liongate::UniqueFd fd;
-    if (!load_filter_with_listener(filter_for({}), fd)) return;
-    std::thread interrupter([&, victim] {
-      while (!done) ::syscall(SYS_tgkill, ::getpid(), victim, SIGUSR1);
-    });
-    listener = fd.release();
-    while (!done) ::syscall(SYS_mount, nullptr, nullptr, nullptr, 0, nullptr);
-    interrupter.join();
+  std::thread interrupter([&] {
+    while (!done) ::syscall(SYS_tgkill, ::getpid(), victim.thread_id(), SIGUSR1);
   });
-  while (listener < 0) std::this_thread::yield();
-  constexpr std::uint64_t kMax = 2;
-  {
-    DenialListener denials(liongate::UniqueFd(listener), 1, {}, kMax);
-    DenialBudget of_all(1'000'000);
-    const auto give_up = Clock::now() + std::chrono::seconds(30);
-    while (!denials.is_abused() && Clock::now() < give_up) {
-      pollfd readable{denials.fd(), POLLIN, 0};
-      if (::poll(&readable, 1, 10) == 1) {
-        const auto denied = denials.take(Clock::now(), of_all, DenialListener::MayReport::kYes);
-        if (denied) denials.on_recorded(denied->denial_id);
-      }
-      denials.expire(Clock::now(), DenialListener::MayReport::kYes);
+  DenialListener denials(victim.take_listener(), 1, {}, 2);
+  DenialBudget of_all(1'000'000);
+  victim.make_calls(1'000'000);
+  const auto give_up = Clock::now() + std::chrono::seconds(30);
+  while (!denials.is_abused() && Clock::now() < give_up) {
+    pollfd readable{denials.fd(), POLLIN, 0};
+    if (::poll(&readable, 1, 10) == 1) {
+      const auto denied = denials.take(Clock::now(), of_all, DenialListener::MayReport::kYes);
+      if (denied) denials.on_recorded(denied->denial_id);
     }
-    CHECK(denials.is_abused());
-    done = true;
-  }  // without listener the refused call that waits is ENOSYS
-  hostile.join();
+    denials.expire(Clock::now(), DenialListener::MayReport::kYes);
+  }
+  CHECK(denials.is_abused());
+  done = true;
+  interrupter.join();
+  victim.make_calls(0);
+}  // without listener the refused call that waits is ENOSYS
+
+TEST_CASE("the window doubles while a program goes on, and begins anew after a pause") {
+  using std::chrono::seconds;
+  FilteredThread thread;
+  DenialListener denials(thread.take_listener(), 1, {});
+  DenialBudget of_all(1'000);
+  const SteadyTime begin = Clock::now();
+  const auto deny_at = [&](seconds when, DenialListener::MayReport may_report = DenialListener::MayReport::kYes) {
+    thread.make_calls(1);
+    pollfd readable{denials.fd(), POLLIN, 0};
+    REQUIRE(::poll(&readable, 1, 5'000) == 1);
+    const auto denied = denials.take(begin + when, of_all, may_report);
+    if (denied) denials.on_recorded(denied->denial_id);
+    thread.await_calls();
+    return denied.has_value();
+  };
+  const auto told_at = [&](seconds when) {
+    std::uint64_t count = 0;
+    for (const Denied& denied : denials.expire(begin + when, DenialListener::MayReport::kYes)) count += denied.count;
+    return count;
+  };
+  CHECK(deny_at(seconds(0)));
+  CHECK_FALSE(denials.deadline().has_value());
+  CHECK_FALSE(deny_at(seconds(1)));
+  CHECK_FALSE(deny_at(seconds(2)));
+  CHECK(denials.deadline() == begin + kDenialWindow);
+  CHECK(told_at(seconds(59)) == 0);
+  CHECK(told_at(seconds(60)) == 2);
+  CHECK_FALSE(deny_at(seconds(61)));
+  CHECK(told_at(seconds(179)) == 0);
+  CHECK(told_at(seconds(180)) == 1);
+  // Two minutes more than the four that the window has: a new beginning. The daemon is far behind, so it is counted.
+  CHECK_FALSE(deny_at(seconds(180 + 480 + 1), DenialListener::MayReport::kNo));
+  CHECK(told_at(seconds(180 + 480 + 61)) == 1);
+  seconds at(10'000);
+  for (int round = 0; round < 10; ++round) {
+    deny_at(at);
+    deny_at(at);
+    at = std::chrono::duration_cast<seconds>(denials.deadline().value() - begin);
+    CHECK(told_at(at) > 0);
+  }
+  deny_at(at);
+  CHECK(denials.deadline().value() - (begin + at) == kDenialWindowMax);
 }
 
 TEST_CASE("a call by another ABI kills, and that is a denial") {

@@ -2,6 +2,7 @@
 //
 //   wait                  makes one refused call; a word before it and the errno's name after it
 //   repeat COUNT          COUNT refused calls, one after the other; prints the mean time of one
+//   kinds COUNT           COUNT refused calls, each with another argument that decides
 //   flood THREADS MS      refused calls from THREADS threads for MS milliseconds; prints how many were answered
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -41,6 +42,10 @@ void repeat(int count) {
   say("ns_each=" + std::to_string(spent.count() / count));
 }
 
+void kinds(int count) {
+  for (int kind = 0; kind < count; ++kind) ::syscall(SYS_ioctl, 0, 0x10000 + kind, nullptr);
+}
+
 void flood(int threads, int milliseconds) {
   std::atomic<long> answered{0};
   const auto end = Clock::now() + std::chrono::milliseconds(milliseconds);
@@ -65,6 +70,7 @@ int main(int count, char** arguments) {
   const auto number = [&](int index) { return index < count ? std::atoi(arguments[index]) : 1; };
   if (verb == "wait") wait_for_one();
   if (verb == "repeat") repeat(number(2));
+  if (verb == "kinds") kinds(number(2));
   if (verb == "flood") flood(number(2), number(3));
   return 0;
 }
