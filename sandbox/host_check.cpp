@@ -169,7 +169,7 @@ void check_mandatory(HostReport& report, HostMode mode) {
 // It must not only load but hold: with no rule at all, opening a file is refused.
 int restrict_and_open() {
   LandlockRules rules(landlock_abi());
-  if (!rules.create() || !set_no_new_privileges() || !rules.restrict_self()) return errno;
+  if (!rules.create() || !set_no_new_privileges() || !restrict_by_landlock(rules.descriptor())) return errno;
   return ::open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) < 0 && errno == EACCES ? 0 : EPROTO;
 }
 

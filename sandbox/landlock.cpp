@@ -105,8 +105,8 @@ bool LandlockRules::allow(int place, Reach reach) {
   return ::syscall(SYS_landlock_add_rule, ruleset_.get(), kRulePathBeneath, &rule, 0) == 0;
 }
 
-bool LandlockRules::restrict_self() const {
-  return abi_ == 0 || ::syscall(SYS_landlock_restrict_self, ruleset_.get(), 0) == 0;
+bool restrict_by_landlock(int descriptor) {
+  return ::syscall(SYS_landlock_restrict_self, descriptor, 0) == 0;
 }
 
 }  // namespace liongate::sandbox

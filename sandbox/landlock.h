@@ -39,6 +39,9 @@ enum class Reach : std::uint8_t {
   kReadWrite,  // make, write, move and remove files, folders and links; never execute, never FIFOs, sockets, devices
 };
 
+// Binds the calling process and what it will start to the rules of `descriptor`, for good. It must have no_new_privs.
+bool restrict_by_landlock(int descriptor);
+
 class LandlockRules {
  public:
   // Nothing is allowed until allow() says so. With abi 0 every call succeeds and does nothing.
@@ -49,12 +52,8 @@ class LandlockRules {
   // `place` is any descriptor of a file or folder (O_PATH will do), borrowed.
   bool allow(int place, Reach reach);
 
-  // Binds the calling process and what it will start, for good. It must have no_new_privs.
-  bool restrict_self() const;
-
-  // To be carried over a rearrangement of descriptors; -1 where there is none.
+  // -1 where there is none.
   int descriptor() const { return ruleset_.get(); }
-  void move_to(UniqueFd descriptor) { ruleset_ = std::move(descriptor); }
 
  private:
   int abi_;

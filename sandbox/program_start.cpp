@@ -13,6 +13,7 @@
 #include <cstring>
 
 #include "kernel/base/limits.h"
+#include "sandbox/landlock.h"
 #include "sandbox/privileges.h"
 #include "sandbox/rlimits.h"
 #include "sandbox/script_line.h"
@@ -90,13 +91,19 @@ void reset_signals() {
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
+struct Places {
+  int executable;
+  int landlock_rules;
+};
+
 // Puts the passed descriptors at 0..n-1; the program's file, the report socket and the rules follow, close at exec.
-int arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, LandlockRules& rules,
-                        SetupReporter& reporter) {
+Places arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, int landlock_rules,
+                           SetupReporter& reporter) {
   reporter.begin(Step::kDescriptors);
-  constexpr int kParking = 64;  // above every place that is about to be filled
-  const auto park = [&reporter](int fd) {
-    const int parked = ::fcntl(fd, F_DUPFD_CLOEXEC, kParking);
+  // Above every place that is about to be filled.
+  const int parking = static_cast<int>(passed.size()) + 3;
+  const auto park = [&reporter, parking](int fd) {
+    const int parked = ::fcntl(fd, F_DUPFD_CLOEXEC, parking);
     reporter.require(parked >= 0, "descriptor " + std::to_string(fd));
     return parked;
   };
@@ -104,19 +111,19 @@ int arrange_descriptors(const std::vector<UniqueFd>& passed, int executable, Lan
   for (const UniqueFd& fd : passed) parked.push_back(park(fd.get()));
   const int parked_executable = park(executable);
   reporter.move_to(park(reporter.socket()));
-  if (rules.descriptor() >= 0) rules.move_to(UniqueFd(park(rules.descriptor())));
+  const int parked_rules = landlock_rules >= 0 ? park(landlock_rules) : -1;
   int place = 0;
   for (const int fd : parked) reporter.require(::dup2(fd, place++) >= 0);
-  const int executable_place = place++;
-  reporter.require(::dup3(parked_executable, executable_place, O_CLOEXEC) >= 0);
+  Places places{place++, -1};
+  reporter.require(::dup3(parked_executable, places.executable, O_CLOEXEC) >= 0);
   reporter.require(::dup3(reporter.socket(), place, O_CLOEXEC) >= 0);
   reporter.move_to(place++);
-  if (rules.descriptor() >= 0) {
-    reporter.require(::dup3(rules.descriptor(), place, O_CLOEXEC) >= 0);
-    rules.move_to(UniqueFd(place++));
+  if (parked_rules >= 0) {
+    places.landlock_rules = place++;
+    reporter.require(::dup3(parked_rules, places.landlock_rules, O_CLOEXEC) >= 0);
   }
   reporter.require(::syscall(SYS_close_range, place, ~0U, 0) == 0);
-  return executable_place;
+  return places;
 }
 
 void give_up_privileges(SetupReporter& reporter, bool allow_jit) {
@@ -172,11 +179,11 @@ Program open_program(const LaunchRequest& request, SetupReporter& reporter) {
   return program;
 }
 
-void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rules, SetupReporter& reporter) {
+void start_program(const SandboxPlan& plan, const Program& program, int landlock_rules, SetupReporter& reporter) {
   const LaunchRequest& request = plan.request;
   reset_signals();
   ::umask(077);
-  const int executable = arrange_descriptors(plan.descriptors, program.executable.get(), rules, reporter);
+  const Places places = arrange_descriptors(plan.descriptors, program.executable.get(), landlock_rules, reporter);
   const ExecArguments hidden = hide_exec_arguments(program, request, reporter);
   const FilterProgram filter = filter_with_secrets(request, hidden);
   give_up_privileges(reporter, request.allow_jit);
@@ -185,8 +192,10 @@ void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rul
   const auto keeper = plan.cgroup ? LimitKeeper::kControlGroup : LimitKeeper::kResourceLimits;
   reporter.require(set_resource_limits(request, keeper));
   reporter.begin(Step::kLandlock);
-  reporter.require(rules.restrict_self());
-  if (rules.descriptor() >= 0) reporter.gained(Gained::kLandlock);
+  if (places.landlock_rules >= 0) {
+    reporter.require(restrict_by_landlock(places.landlock_rules));
+    reporter.gained(Gained::kLandlock);
+  }
   reporter.begin(Step::kSystemCallFilter);
   UniqueFd listener;
   reporter.require(load_filter_with_listener(filter, listener));
@@ -195,7 +204,7 @@ void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rul
   reporter.ready_to_execute(listener);
   listener.reset();
   reporter.begin(Step::kExecute);
-  ::syscall(SYS_execveat, executable, hidden.path, hidden.arguments, hidden.environment, AT_EMPTY_PATH);
+  ::syscall(SYS_execveat, places.executable, hidden.path, hidden.arguments, hidden.environment, AT_EMPTY_PATH);
   reporter.fail(errno, request.executable);
 }
 

@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "kernel/base/unique_fd.h"
-#include "sandbox/landlock.h"
 #include "sandbox/sandbox_plan.h"
 #include "sandbox/setup_channel.h"
 
@@ -28,7 +27,9 @@ struct Program {
 // Opens what the request names. Called in pid 1 after the root is in place.
 Program open_program(const LaunchRequest& request, SetupReporter& reporter);
 
-[[noreturn]] void start_program(SandboxPlan& plan, const Program& program, LandlockRules& rules,
+// `landlock_rules` is the descriptor of the rules to put in force; -1 for none. pid 1 shares this process's memory and
+// waits for the exec.
+[[noreturn]] void start_program(const SandboxPlan& plan, const Program& program, int landlock_rules,
                                 SetupReporter& reporter);
 
 }  // namespace liongate::sandbox

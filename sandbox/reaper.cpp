@@ -25,10 +25,10 @@ bool keep_only_socket(SetupReporter& reporter) {
 void reap_until_end_of(pid_t program, SetupReporter& reporter) {
   constexpr int kReaperFailed = 126;
   // The program waits for nothing here: it runs already. A reaper that cannot be confined ends the sandbox.
-  const bool confined =
-      keep_only_socket(reporter) && drop_all_capabilities() && set_no_new_privileges() && load_filter(reaper_filter());
-  if (!confined) ::_exit(kReaperFailed);
   reporter.program_started();
+  const bool confined =
+      drop_all_capabilities() && set_no_new_privileges() && keep_only_socket(reporter) && load_filter(reaper_filter());
+  if (!confined) ::_exit(kReaperFailed);
   for (;;) {
     int wait_status = 0;
     const pid_t ended = ::wait4(-1, &wait_status, __WALL, nullptr);

@@ -158,44 +158,56 @@ void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFil
   }
 }
 
-bool write_setting(const char* path, std::string_view value) {
-  const UniqueFd fd(::open(path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
+// A whole /proc that is attached nowhere: only who holds the descriptor sees it.
+UniqueFd detached_proc() {
+  const UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
+  if (!context.valid() || ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) return UniqueFd();
+  return UniqueFd(::fsmount(context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+}
+
+bool write_setting(int proc, const char* path, std::string_view value) {
+  const UniqueFd fd(::openat(proc, path, O_WRONLY | O_CLOEXEC | O_NOFOLLOW));
   return fd.valid() && ::write(fd.get(), value.data(), value.size()) > 0;
 }
 
 // The highest process number of the namespace, where Linux (6.14) keeps one for each. Numbers below kReservedPids are
 // given out only once, so that what remains bounds living processes about as the plugin's own bound does. As the host's
 // root user one would set the host's own number on an older kernel: then it is left alone.
-void lower_process_numbers(const SandboxPlan& plan, SetupReporter& reporter) {
+void lower_process_numbers(int proc, const SandboxPlan& plan, SetupReporter& reporter) {
   constexpr std::uint64_t kReservedPids = 301;  // the kernel's own least value
   if (plan.ids.uid == 0) return;
   const std::uint32_t asked = plan.request.limits.processes_max;
   const std::string value = std::to_string(kReservedPids + (asked != 0 ? asked : kProcessesMaxDefault));
-  if (write_setting("proc/sys/kernel/pid_max", value)) reporter.gained(Gained::kPidNumbers);
+  if (write_setting(proc, "sys/kernel/pid_max", value)) reporter.gained(Gained::kPidNumbers);
 }
 
 // Limits that live in the namespaces themselves. They bind even where no cgroup does, and are lowered before the plugin
 // exists; where a kernel has no such file the plugin's filter is what remains.
-void lower_namespace_limits(const SandboxPlan& plan, SetupReporter& reporter) {
+//
+// The descriptor comes back: closing it now would make every start wait for the kernel to take the mount apart (0.1
+// ms).
+UniqueFd lower_namespace_limits(const SandboxPlan& plan, SetupReporter& reporter) {
   reporter.begin(Step::kPrivateSettings);
-  if ((::mkdir("proc", 0555) != 0 && errno != EEXIST) || ::mount("proc", "proc", "proc", kTmpfsFlags, nullptr) != 0)
-    return;
+  UniqueFd proc = detached_proc();
+  if (!proc.valid()) return proc;
   struct Setting {
     const char* path;
     std::string_view value;
   };
   // Without a user namespace no other one can be made either: the rest are locked doors behind a locked door. Low ports
   // are the plugin's own as all of its network is.
-  constexpr std::array<Setting, 5> kSettings{{{"proc/sys/user/max_user_namespaces", "0"},
-                                              {"proc/sys/user/max_mnt_namespaces", "0"},
-                                              {"proc/sys/user/max_inotify_instances", "16"},
-                                              {"proc/sys/user/max_inotify_watches", "1024"},
-                                              {"proc/sys/net/ipv4/ip_unprivileged_port_start", "0"}}};
+  constexpr std::array<Setting, 5> kSettings{{{"sys/user/max_user_namespaces", "0"},
+                                              {"sys/user/max_mnt_namespaces", "0"},
+                                              {"sys/user/max_inotify_instances", "16"},
+                                              {"sys/user/max_inotify_watches", "1024"},
+                                              {"sys/net/ipv4/ip_unprivileged_port_start", "0"}}};
   bool all_set = true;
-  for (const Setting& setting : kSettings) all_set = write_setting(setting.path, setting.value) && all_set;
+  for (const Setting& setting : kSettings) {
+    all_set = write_setting(proc.get(), setting.path, setting.value) && all_set;
+  }
   if (all_set) reporter.gained(Gained::kPrivateSettings);
-  lower_process_numbers(plan, reporter);
-  reporter.require(::umount2("proc", MNT_DETACH) == 0, "/proc");
+  lower_process_numbers(proc.get(), plan, reporter);
+  return proc;
 }
 
 // Kernels before 5.8 know fewer options; less is asked for until one set is taken, and the posture says which.
@@ -228,7 +240,7 @@ void change_root(SetupReporter& reporter) {
 
 }  // namespace
 
-void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter) {
+UniqueFd build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter) {
   ::umask(0);  // the modes below are meant as written
   if (plan.host.mode == HostMode::kRootless) clone_grants(plan.pinned.grants, reporter);
   const std::vector<Device> devices = clone_devices(reporter);
@@ -242,9 +254,10 @@ void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter
   attach_grants(targets, plan.pinned.grants, rules, reporter);
   make_links(targets, plan.request.links, reporter);
   write_synthetic_files(targets, plan.request.files, rules, reporter);
-  lower_namespace_limits(plan, reporter);
+  UniqueFd settings = lower_namespace_limits(plan, reporter);
   mount_proc(rules, reporter);
   change_root(reporter);
+  return settings;
 }
 
 }  // namespace liongate::sandbox

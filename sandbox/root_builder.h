@@ -16,6 +16,8 @@ inline constexpr std::uint64_t kTmpBytesMaxDefault = 64ULL * 1024 * 1024;  // /t
 inline constexpr std::uint64_t kTmpFilesMaxDefault = 16 * 1024;
 
 // Builds the root and makes it the only file system there is. `rules`, already created, learn what was put into it.
-void build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter);
+// What comes back is to be kept open, closed on exec, until pid 2 has executed its program, and closed then: the kernel
+// takes a mount apart with it.
+UniqueFd build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& reporter);
 
 }  // namespace liongate::sandbox

@@ -3,6 +3,7 @@
 #include <grp.h>
 #include <linux/keyctl.h>
 #include <sched.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -12,6 +13,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstddef>
 #include <vector>
 
 #include "sandbox/program_start.h"
@@ -94,12 +96,35 @@ void enter_working_folder(const std::string& path, SetupReporter& reporter) {
   reporter.require(::chdir(path.c_str()) == 0, path);
 }
 
-// Returns in both: 0 in pid 2; in pid 1 once pid 2 has executed its program or ended.
-pid_t fork_program(SetupReporter& reporter) {
+struct ProgramProcess {
+  const SandboxPlan& plan;
+  const Program& program;
+  const LandlockRules& rules;
+  const SetupReporter& reporter;
+};
+
+// pid 2 until its exec, in the memory of pid 1, which waits: what it changes, pid 1 would find changed, so it works on
+// copies of all that has a state.
+int run_program_process(void* parts) {
+  const auto& process = *static_cast<ProgramProcess*>(parts);
+  SetupReporter reporter = process.reporter;
+  start_program(process.plan, process.program, process.rules.descriptor(), reporter);
+}
+
+// Returns once pid 2 has executed its program or ended. Sharing the memory spares copying the page tables of pid 1 and
+// a fault for each page that either writes to: about 0.15 ms of a start.
+pid_t spawn_program(const SandboxPlan& plan, const Program& program, const LandlockRules& rules,
+                    SetupReporter& reporter) {
   reporter.begin(Step::kForkProgram);
   // Nothing inside may look into pid 1, which is a copy of the launcher; exec makes pid 2 ordinary again.
   reporter.require(::prctl(PR_SET_DUMPABLE, 0) == 0, "dumpable");
-  const auto pid = static_cast<pid_t>(::syscall(SYS_clone, CLONE_VFORK | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+  constexpr std::size_t kStackBytes = 256 * 1024;
+  void* const stack =
+      ::mmap(nullptr, kStackBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_STACK, -1, 0);
+  reporter.require(stack != MAP_FAILED, "stack");
+  ProgramProcess process{plan, program, rules, reporter};
+  const pid_t pid = ::clone(run_program_process, static_cast<std::byte*>(stack) + kStackBytes,
+                            CLONE_VM | CLONE_VFORK | SIGCHLD, &process);
   reporter.require(pid >= 0);
   return pid;
 }
@@ -119,12 +144,10 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   LandlockRules rules(plan.host.landlock_abi);
   reporter.begin(Step::kLandlockRules);
   reporter.require(rules.create());
-  build_root(plan, rules, reporter);
+  const UniqueFd closed_later = build_root(plan, rules, reporter);
   enter_working_folder(plan.request.working_directory, reporter);
   const Program program = open_program(plan.request, reporter);
-  const pid_t pid = fork_program(reporter);
-  if (pid == 0) start_program(plan, program, rules, reporter);
-  reap_until_end_of(pid, reporter);
+  reap_until_end_of(spawn_program(plan, program, rules, reporter), reporter);
 }
 
 }  // namespace liongate::sandbox

@@ -57,8 +57,8 @@ int attempt_with(const std::string& folder, Reach reach, const std::function<int
     constexpr int kBadSetUp = 255;
     LandlockRules rules(landlock_abi());
     const UniqueFd place(::open(folder.c_str(), O_PATH | O_CLOEXEC));
-    const bool bound =
-        rules.create() && rules.allow(place.get(), reach) && set_no_new_privileges() && rules.restrict_self();
+    const bool bound = rules.create() && rules.allow(place.get(), reach) && set_no_new_privileges() &&
+                       restrict_by_landlock(rules.descriptor());
     return bound ? attempt() : kBadSetUp;
   });
 }
@@ -161,7 +161,8 @@ TEST_CASE("no file is linked or moved from a place that may be read to one that 
       const UniqueFd readable(::open(folders.granted.c_str(), O_PATH));
       const UniqueFd writable(::open(folders.other.c_str(), O_PATH));
       if (!rules.create() || !rules.allow(readable.get(), Reach::kRead) ||
-          !rules.allow(writable.get(), Reach::kReadWrite) || !set_no_new_privileges() || !rules.restrict_self())
+          !rules.allow(writable.get(), Reach::kReadWrite) || !set_no_new_privileges() ||
+          !restrict_by_landlock(rules.descriptor()))
         return 255;
       return attempt();
     });
