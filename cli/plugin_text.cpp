@@ -106,6 +106,13 @@ void print_plugin(Context& context, const v1::Plugin& plugin) {
     table.add({mechanism.name(), mechanism.state(), mechanism.detail()});
   }
   table.flush(context);
+  if (plugin.posture().steps().empty()) return;
+  context.out << '\n';
+  Table steps({"STEP OF THE START", "MICROSECONDS"});
+  for (const v1::StartStep& step : plugin.posture().steps()) {
+    steps.add({step.step(), std::to_string(step.duration_us())});
+  }
+  steps.flush(context);
 }
 
 void print_health(Context& context, const v1::GetPluginHealthResponse& health) {

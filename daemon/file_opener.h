@@ -1,4 +1,4 @@
-// Opens plugin files with the launcher's rights: the daemon itself may have none (it gave root up).
+// Opens plugin files, with the launcher's rights where the daemon's own do not do (it gave root up).
 //
 // Ownership and thread: one, used by the inspector's thread alone; it owns the launcher's files socket and waits on it.
 #pragma once

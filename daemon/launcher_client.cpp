@@ -64,6 +64,25 @@ v1::Event denial_event(v1::Event event, const sandbox::Denied& denied) {
   return event;
 }
 
+// Part of an event of every start: so much that it says where the time went, and no more.
+void add_steps(const std::vector<sandbox::StepTime>& steps, v1::Posture& posture) {
+  constexpr std::uint32_t kShortUs = 10;
+  std::uint32_t rest_us = 0;
+  const auto add = [&posture](const std::string& step, std::uint32_t duration_us) {
+    v1::StartStep& entry = *posture.add_steps();
+    entry.set_step(step);
+    entry.set_duration_us(duration_us);
+  };
+  for (const sandbox::StepTime& step : steps) {
+    if (step.duration_us < kShortUs) {
+      rest_us += step.duration_us;
+    } else {
+      add(step.step, step.duration_us);
+    }
+  }
+  add("all other steps", rest_us);
+}
+
 Error lost_error() {
   return make_error(Reason::kSandboxUnavailable, "liongate-launcher has ended: nothing can be started")
       .with_hint("restart liongated");
@@ -182,6 +201,7 @@ void LauncherClient::take(sandbox::Report report) {
       state.set_state(mechanism.state);
       state.set_detail(mechanism.detail);
     }
+    add_steps(started->steps, message.posture);
     found->second.listener->on_launch_started(std::move(message));
   } else if (auto* exited = std::get_if<sandbox::Exited>(&report)) {
     const auto found = launches_.find(exited->launch_id);

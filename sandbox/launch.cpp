@@ -125,6 +125,9 @@ std::optional<Started> Launch::read_channel() {
         // pid 1 goes on after pid 2's exec or its end; only a set-up that came to its last step and did not fail ran.
         if (phase_ != Phase::kReady) break;
         phase_ = Phase::kRunning;
+        // Who executes can tell no more himself.
+        ready_.duration_us[static_cast<std::size_t>(Step::kExecute)] =
+            static_cast<std::uint32_t>(record.sent_at_us - ready_.sent_at_us);
         setup_cpu_time_us_ = cpu_time_us_of(process_.pid);
         news = started();
         break;

@@ -1,10 +1,8 @@
 #include "sandbox/launcher_loop.h"
 
-#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -16,6 +14,7 @@
 #include "kernel/base/limits.h"
 #include "kernel/base/sys.h"
 #include "sandbox/host_check.h"
+#include "sandbox/plain_open.h"
 #include "sandbox/seccomp_filter.h"
 
 namespace liongate::sandbox {
@@ -29,24 +28,6 @@ constexpr int kSweepMs = 10;                 // until a control group that could
 
 Error failed(std::string_view call) {
   return make_errno_error(Reason::kInternal, call, errno);
-}
-
-// Opens without waiting (a FIFO has no other end yet) and without following a link in the last place.
-Opened open_for_daemon(const OpenRequest& request, UniqueFd& fd) {
-  Opened opened{request.request_id, 0};
-  const int kind_flag = request.kind == OpenKind::kFolder ? O_DIRECTORY : O_NONBLOCK;
-  auto file = sys::open(request.path, O_RDONLY | O_NOFOLLOW | O_NOCTTY | kind_flag);
-  struct stat info {};
-  if (request.path.find('\0') != std::string::npos) {
-    opened.open_errno = EINVAL;
-  } else if (!file) {
-    opened.open_errno = file.error().sys_errno;
-  } else if (request.kind == OpenKind::kFile && (::fstat(file->get(), &info) != 0 || !S_ISREG(info.st_mode))) {
-    opened.open_errno = S_ISDIR(info.st_mode) ? EISDIR : ENOTSUP;
-  } else {
-    fd = std::move(*file);
-  }
-  return opened;
 }
 
 // A packet whose descriptors do not fit would be cut, and with it the conversation: better to refuse a launch in time.
@@ -180,7 +161,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
 
 Result<void> LauncherLoop::handle_open(const OpenRequest& request) {
   UniqueFd fd;
-  const Opened opened = open_for_daemon(request, fd);
+  const Opened opened{request.request_id, open_plainly(request.path, request.kind, fd)};
   std::vector<UniqueFd> descriptors;
   if (fd.valid()) descriptors.push_back(std::move(fd));
   return files_.send(opened, std::move(descriptors));

@@ -69,9 +69,9 @@ std::vector<Device> clone_devices(SetupReporter& reporter) {
   std::vector<Device> devices;
   for (const char* name : kDevices) {
     Device device{std::string("/dev/") + name, {}};
-    const UniqueFd host(open_pinned(device.path));
-    reporter.require(host.valid(), device.path);
-    device.tree.reset(clone_tree(host.get()));
+    // Of the host's own /dev nothing needs to be pinned: only its root could change it.
+    device.tree.reset(
+        ::open_tree(AT_FDCWD, device.path.c_str(), AT_SYMLINK_NOFOLLOW | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC));
     // Read-only spares the node's mode and times; reading and writing the device itself is not touched by it.
     constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NOEXEC;
     reporter.require(device.tree.valid() && seal_tree(device.tree.get(), kAttributes), device.path);
@@ -109,9 +109,14 @@ void mount_temporary_folders(MountTargets& targets, const ResourceLimits& limits
 void attach_devices(MountTargets& targets, const std::vector<Device>& devices, LandlockRules& rules,
                     SetupReporter& reporter) {
   reporter.begin(Step::kDevices);
+  reporter.require(targets.folder("/dev").valid(), "/dev");
   for (const Device& device : devices) {
-    const UniqueFd place = targets.mount_point(device.path, GrantKind::kFile);
-    reporter.require(place.valid() && attach(device.tree.get(), place.get()), device.path);
+    // Below the fresh root nobody else has made anything yet: a name is as good as a descriptor.
+    const char* const place = device.path.c_str() + 1;
+    const UniqueFd made(::open(place, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC, 0444));
+    const bool attached =
+        made.valid() && ::move_mount(device.tree.get(), "", AT_FDCWD, place, MOVE_MOUNT_F_EMPTY_PATH) == 0;
+    reporter.require(attached, device.path);
     allow(rules, device.tree.get(), Reach::kDevice, device.path, reporter);
   }
   constexpr std::array<std::array<const char*, 2>, 4> kLinks{{{"/proc/self/fd", "dev/fd"},

@@ -111,8 +111,9 @@ void SetupReporter::program_ended(int wait_status) {
   send(record);
 }
 
-void SetupReporter::send_with(const SetupRecord& record, int descriptor) const {
-  iovec part{const_cast<SetupRecord*>(&record), sizeof record};
+void SetupReporter::send_with(SetupRecord& record, int descriptor) const {
+  record.sent_at_us = now_us();
+  iovec part{&record, sizeof record};
   alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof descriptor)]{};
   msghdr message{};
   message.msg_iov = &part;
@@ -132,7 +133,8 @@ void SetupReporter::send_with(const SetupRecord& record, int descriptor) const {
   if (sent < 0) ::_exit(kSetupFailedExitCode);
 }
 
-void SetupReporter::send(const SetupRecord& record) const {
+void SetupReporter::send(SetupRecord& record) const {
+  record.sent_at_us = now_us();
   // A launcher that is gone takes this process with it; there is nobody else to tell. A plain write, because the
   // filter of pid 2 is already loaded when its exec fails, and allows no sending on sockets by mistake.
   ssize_t written = 0;

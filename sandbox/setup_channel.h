@@ -45,6 +45,7 @@ struct SetupRecord {
   std::int32_t sys_errno;                             // kStepFailed
   std::int32_t wait_status;                           // kProgramEnded
   std::uint32_t active;                               // kReadyToExecute: bits of Gained
+  std::uint64_t sent_at_us;                           // CLOCK_MONOTONIC
   std::array<std::uint32_t, kStepCount> duration_us;  // kReadyToExecute
   std::array<char, 256> argument;                     // kStepFailed, null-terminated
 };
@@ -96,8 +97,8 @@ class SetupReporter {
   void program_ended(int wait_status);
 
  private:
-  void send(const SetupRecord& record) const;
-  void send_with(const SetupRecord& record, int descriptor) const;
+  void send(SetupRecord& record) const;
+  void send_with(SetupRecord& record, int descriptor) const;
 
   int socket_;
   std::uint32_t active_ = 0;

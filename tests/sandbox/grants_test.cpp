@@ -2,11 +2,15 @@
 // launcher.
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <cerrno>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "launcher_harness.h"
 
@@ -113,4 +117,38 @@ TEST_CASE("two sandboxes of a root launcher are different users outside") {
   const auto refused = std::get<Exited>(launcher.next_report());
   CHECK(refused.step_errno == EAGAIN);
   CHECK_FALSE(refused.host_refuses);
+}
+
+TEST_CASE(
+    "a granted path that is swapped for a link while sandboxes start is the folder or nothing, never the link's end") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    const SharedFolder shared;
+    for (const char* name : {"granted", "elsewhere"}) {
+      fs::create_directory(shared.path() + "/" + name);
+      std::ofstream(shared.path() + "/" + name + "/file") << name;
+    }
+    const std::string granted = shared.path() + "/granted";
+    const std::string link = shared.path() + "/link";
+    fs::create_symlink(shared.path() + "/elsewhere", link);
+    std::jthread swapper([&](const std::stop_token& stop) {
+      while (!stop.stop_requested()) {
+        ::syscall(SYS_renameat2, AT_FDCWD, granted.c_str(), AT_FDCWD, link.c_str(), RENAME_EXCHANGE);
+      }
+    });
+    constexpr int kStarts = 60;
+    for (int start = 0; start < kStarts; ++start) {
+      LaunchRequest request = run_program("hostile", {"show", "/data/file"});
+      request.binds.push_back({granted, "/data", Access::kReadOnly, Presence::kRequired, false});
+      const Outcome outcome = launcher.run(std::move(request));
+      if (outcome.started) {
+        CHECK(outcome.out == "granted");
+      } else {
+        const int sys_errno = outcome.exited.step_errno;
+        CHECK((sys_errno == ELOOP || sys_errno == ENOENT || sys_errno == ESTALE || sys_errno == EAGAIN));
+        CHECK_FALSE(outcome.exited.host_refuses);
+      }
+    }
+  }
 }

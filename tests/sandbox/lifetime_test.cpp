@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <thread>
 
 #include "launcher_harness.h"
@@ -168,4 +169,15 @@ TEST_CASE("from inside, neither one's own program nor that of pid 1 can be opene
       CHECK(said.starts_with(path));
     }
   }
+}
+
+TEST_CASE("the launcher has one thread, whatever it does: what it clones may use all that it uses itself") {
+  Launcher launcher(available_users().front());
+  const auto running = launcher.launch(run_program("hostile", {"wait"}));
+  launcher.next_report();
+  const auto threads =
+      std::distance(std::filesystem::directory_iterator("/proc/" + std::to_string(launcher.pid()) + "/task"), {});
+  CHECK(threads == 1);
+  launcher.kill_launch(running.launch_id);
+  launcher.next_report();
 }
