@@ -11,9 +11,10 @@ PROGRAM = "/bench_first_byte"
 CALLS = """read write open close stat fstat lstat poll lseek mmap mprotect munmap brk rt_sigaction rt_sigprocmask
 rt_sigreturn ioctl pread64 pwrite64 readv writev access pipe sched_yield mremap msync mincore madvise dup dup2 pause
 nanosleep getitimer alarm setitimer getpid sendfile socket connect accept sendto recvfrom sendmsg recvmsg shutdown bind
-listen getsockname getpeername socketpair setsockopt getsockopt clone fork vfork execve exit wait4 kill uname fcntl flock
-fsync fdatasync truncate ftruncate getdents getcwd chdir fchdir rename mkdir rmdir creat link unlink symlink readlink
-chmod fchmod statfs fstatfs getdents64 exit_group waitid arch_prctl prctl getrandom futex rseq set_robust_list prlimit64
+listen getsockname getpeername socketpair setsockopt getsockopt clone fork vfork execve exit wait4 kill uname fcntl
+flock fsync fdatasync truncate ftruncate getdents getcwd chdir fchdir rename mkdir rmdir creat link unlink symlink
+readlink chmod fchmod statfs fstatfs getdents64 exit_group waitid arch_prctl prctl getrandom futex rseq
+set_robust_list prlimit64
 newfstatat openat set_tid_address readlinkat capget capset seccomp sigaltstack gettid tgkill epoll_create1 epoll_ctl
 epoll_pwait pipe2 dup3 setgroups setuid setgid setresuid setresgid faccessat2 close_range""".split()
 

@@ -73,7 +73,8 @@ def test_a_path_with_dots_means_what_it_is_mounted_as(daemon: Daemon, workshop: 
 
 
 def test_a_relative_path_is_below_the_plugins_folder(daemon: Daemon, workshop: Workshop) -> None:
-    folder = workshop.command("writer", "echo written > output/file && cat output/file", permissions=["fs_write:output"])
+    script = "echo written > output/file && cat output/file"
+    folder = workshop.command("writer", script, permissions=["fs_write:output"])
     (folder / "output").mkdir()
     daemon.load(folder)
     assert daemon.invoke("writer").text == "written\n"
@@ -88,7 +89,7 @@ def test_an_empty_path(daemon: Daemon, workshop: Workshop) -> None:
 
 def test_a_folder_with_a_fifo_a_socket_and_a_setuid_program(daemon: Daemon, workshop: Workshop) -> None:
     script = """
-dd of=/plugin/fifo oflag=nonblock conv=notrunc count=1 if=/dev/zero 2>&1 | grep -o "Permission denied\\|No such device.*"
+dd of=/plugin/fifo oflag=nonblock conv=notrunc count=1 if=/dev/zero 2>&1 | grep -o "Permission denied"
 /plugin/own_id -u
 cat /plugin/socket 2>&1 | grep -o "No such device.*\\|Permission denied"
 """

@@ -224,3 +224,19 @@ def test_a_command_may_start_processes_and_sees_no_more(daemon: Daemon, workshop
     assert "NoNewPrivs:\t1" in text and "Seccomp:\t2" in text
     assert text.count("cannot") == 2
     assert text.splitlines()[-1] == "1000"
+
+
+def test_get_plugin_shows_what_confines_it_and_where_its_start_spent_the_time(daemon: Daemon) -> None:
+    daemon.load("hello")
+    posture = daemon.ctl.ok("get-plugin", "hello", "-o", "json").json()["plugin"]["posture"]
+    assert {row["state"] for row in posture["mechanisms"]} <= {"active", "absent", "not_applicable"}
+    assert all(row["detail"] for row in posture["mechanisms"] if row["state"] != "active")
+    steps = {step["step"]: step["duration_us"] for step in posture["steps"]}
+    assert steps["create the namespaces"] > 0
+    assert "all other steps" in steps
+    text = daemon.ctl.ok("get-plugin", "hello").text
+    for words in ("CONFINED BY", "landlock", "STEP OF THE START", "create the namespaces"):
+        assert words in text
+    recorded = daemon.events(types=["SandboxPosture"])[-1].sandbox_posture.posture
+    assert [row.name for row in recorded.mechanisms] == [row["name"] for row in posture["mechanisms"]]
+    assert len(recorded.steps) == len(posture["steps"])

@@ -1,7 +1,9 @@
 // Goal: what a plugin must not see or do, it does not, as root and as an unprivileged user, with and without `process`.
 // Method: the program `hostile` commits one sin a verb and prints how it went.
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <csignal>
+#include <cstdio>
 #include <set>
 #include <sstream>
 
@@ -218,5 +220,53 @@ TEST_CASE("bombs are bounded: temporary folders, processes, memory") {
     const std::string eaten = launcher.run(memory).out;
     CHECK(eaten.find("ENOMEM") != std::string::npos);
     CHECK(std::stoi(eaten.substr(eaten.find('=') + 1)) < 64);
+  });
+}
+
+TEST_CASE(
+    "a session of its own without a terminal, files for nobody else, first to go when memory runs out, bits locked") {
+  for_each_user([](Launcher& launcher) {
+    LaunchRequest request = run_system_program(
+        "/bin/sh", {"sh", "-c", "umask; cut -d' ' -f6,7 /proc/self/stat; cat /proc/self/oom_score_adj"});
+    request.allow_processes = true;
+    CHECK(launcher.run(std::move(request)).out == "0077\n1 0\n500\n");
+    // SECBIT_NOROOT, _NO_SETUID_FIXUP, _NO_CAP_AMBIENT_RAISE and the locks of all four.
+    CHECK(commit(launcher, {"securebits"}).out == "securebits=ef\n");
+  });
+}
+
+TEST_CASE("process numbers end where the sandbox's bound on processes does") {
+  for_each_user([](Launcher& launcher) {
+    LaunchRequest request = run_system_program(
+        "/bin/sh", {"sh", "-c", "i=0; while [ $i -lt 400 ]; do i=$((i+1)); sh -c 'echo $$'; done | sort -n | tail -1"});
+    request.allow_processes = true;
+    request.limits.processes_max = 20;
+    const Outcome outcome = launcher.run(std::move(request));
+    REQUIRE(outcome.started);
+    const auto row = std::ranges::find(outcome.started->posture, "process number limit", &Mechanism::name);
+    REQUIRE(row != outcome.started->posture.end());
+    if (row->state == "absent") {
+      std::printf("skipped: process number limit: %s\n", row->detail.c_str());
+      return;
+    }
+    const int highest = std::stoi(outcome.out);
+    CHECK(highest > 300);
+    CHECK(highest < 301 + 20);
+  });
+}
+
+TEST_CASE("what the kernel says of speculation is what the posture says") {
+  for_each_user([](Launcher& launcher) {
+    const Outcome outcome = commit(launcher, {"show", "/proc/self/status"});
+    REQUIRE(outcome.started);
+    const auto row = std::ranges::find(outcome.started->posture, "speculation control", &Mechanism::name);
+    REQUIRE(row != outcome.started->posture.end());
+    const std::string key = "Speculation_Store_Bypass:\t";
+    const auto begin = outcome.out.find(key);
+    if (begin == std::string::npos) return;  // before Linux 4.17
+    const std::string said = outcome.out.substr(begin + key.size(), outcome.out.find('\n', begin) - begin - key.size());
+    INFO(said);
+    CHECK((row->state == "not_applicable") == (said == "not vulnerable"));
+    CHECK((row->state == "absent") == (said == "vulnerable" || said == "unknown"));
   });
 }

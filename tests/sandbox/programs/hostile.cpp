@@ -242,6 +242,7 @@ int run(const std::string& verb, const char* self, const char* argument) {
   if (verb == "i386") call_i386();
   if (verb == "x32") tell("x32", ::syscall(0x40000000 | SYS_getpid));
   if (verb == "limits") show_limits();
+  if (verb == "securebits") std::printf("securebits=%x\n", static_cast<unsigned>(::prctl(PR_GET_SECUREBITS)));
   if (verb == "ids") {
     gid_t groups[64];
     std::printf("uid=%d gid=%d groups=%d\n", ::getuid(), ::getgid(), ::getgroups(64, groups));
