@@ -65,7 +65,7 @@ std::uint64_t microseconds(const timeval& time) {
 }  // namespace
 
 Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
-                             HostIds ids, CgroupTree& cgroups) {
+                             HostIds ids, CgroupTree& cgroups, NetworkSpare& networks) {
   StepClock clock;
   clock.begin(Step::kCheckRequest);
   LG_TRY(check_request(request, descriptors.size()));
@@ -77,7 +77,7 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
     LG_TRY(make_group(plan, cgroups));
   }
   clock.begin(Step::kCreateNamespaces);
-  auto process = start_sandbox(plan);
+  auto process = start_sandbox(plan, networks);
   clock.end();
   if (process) return Launch(std::move(plan), std::move(*process), clock, cgroups.reason());
   if (plan.cgroup) cgroups.remove(std::move(*plan.cgroup));

@@ -23,7 +23,7 @@ class Launch {
  public:
   // Errors are setup errors. Where `cgroups` is available the sandbox gets a leaf of it.
   static Result<Launch> begin(LaunchRequest request, std::vector<UniqueFd> descriptors, const HostFacts& host,
-                              HostIds ids, CgroupTree& cgroups);
+                              HostIds ids, CgroupTree& cgroups, NetworkSpare& networks);
 
   int pidfd() const { return process_.pidfd.get(); }
   int channel() const { return process_.channel.get(); }

@@ -41,14 +41,21 @@ std::size_t affordable_launches() {
 
 LauncherLoop::LauncherLoop(int control_socket, int files_socket, const HostFacts& host, UidRange uids,
                            CgroupTree cgroups)
-    : host_(host), uids_(uids), control_(control_socket), files_(files_socket), cgroups_(std::move(cgroups)) {}
+    : host_(host),
+      uids_(uids),
+      networks_(host.mode),
+      control_(control_socket),
+      files_(files_socket),
+      cgroups_(std::move(cgroups)) {}
 
 Result<void> LauncherLoop::run() {
   LG_TRY(prepare());
   std::array<epoll_event, kEventsAtOnce> events{};
   while (!daemon_gone_) {
-    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, wait_ms());
+    const bool can_prepare = networks_.is_wanted();
+    const int count = ::epoll_wait(epoll_.get(), events.data(), kEventsAtOnce, can_prepare ? 0 : wait_ms());
     if (count < 0 && errno != EINTR) return failed("epoll_wait");
+    if (count == 0 && can_prepare && !networks_.prepare()) return failed("leave the spare network");
     for (int index = 0; index < count; ++index) {
       const epoll_event& event = events[static_cast<std::size_t>(index)];
       LG_TRY(handle(event.events, static_cast<Source>(event.data.u64 & kSourceMask), event.data.u64 >> kSourceBits));
@@ -148,7 +155,7 @@ Result<void> LauncherLoop::handle_launch(LaunchRequest request, std::vector<Uniq
   if (!ids) {
     return control_.send(setup_failure(launch_id, setup_error(Step::kCheckRequest, EAGAIN, "too many sandboxes")));
   }
-  auto launch = Launch::begin(std::move(request), std::move(descriptors), host_, *ids, cgroups_);
+  auto launch = Launch::begin(std::move(request), std::move(descriptors), host_, *ids, cgroups_, networks_);
   if (!launch) {
     give_back(*ids);
     return control_.send(setup_failure(launch_id, launch.error()));

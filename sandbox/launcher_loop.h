@@ -60,6 +60,7 @@ class LauncherLoop {
 
   HostFacts host_;
   PluginUids uids_;
+  NetworkSpare networks_;
   UniqueFd epoll_;
   ReportQueue control_;
   ReportQueue files_;

@@ -201,13 +201,15 @@ UniqueFd lower_namespace_limits(const SandboxPlan& plan, SetupReporter& reporter
   };
   // Without a user namespace no other one can be made either: the rest are locked doors behind a locked door. Low ports
   // are the plugin's own as all of its network is.
+  constexpr const char* kLowPorts = "sys/net/ipv4/ip_unprivileged_port_start";
   constexpr std::array<Setting, 5> kSettings{{{"sys/user/max_user_namespaces", "0"},
                                               {"sys/user/max_mnt_namespaces", "0"},
                                               {"sys/user/max_inotify_instances", "16"},
                                               {"sys/user/max_inotify_watches", "1024"},
-                                              {"sys/net/ipv4/ip_unprivileged_port_start", "0"}}};
+                                              {kLowPorts, "0"}}};
   bool all_set = true;
   for (const Setting& setting : kSettings) {
+    if (setting.path == kLowPorts && plan.has_spare_network) continue;  // done, and not the sandbox's to do
     all_set = write_setting(proc.get(), setting.path, setting.value) && all_set;
   }
   if (all_set) reporter.gained(Gained::kPrivateSettings);

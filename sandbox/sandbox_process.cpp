@@ -52,7 +52,7 @@ pid_t clone_process(std::uint64_t flags, UniqueFd& pidfd, int cgroup_fd) {
   return pid;
 }
 
-Result<SandboxProcess> start_sandbox(SandboxPlan& plan) {
+Result<SandboxProcess> start_sandbox(SandboxPlan& plan, NetworkSpare& networks) {
   auto channel = packet_socket_pair();
   if (!channel) return setup_error(Step::kCreateNamespaces, channel.error().sys_errno, "socketpair");
   auto& [ours, theirs] = *channel;
@@ -67,9 +67,13 @@ Result<SandboxProcess> start_sandbox(SandboxPlan& plan) {
     // The namespace would begin at the launcher's group; made from inside (sandbox_init.cpp) it begins at the leaf.
     namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWCGROUP);
   }
+  plan.has_spare_network = networks.enter();
+  if (plan.has_spare_network) namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWNET);
   process.pid = clone_process(namespaces, process.pidfd, group.valid() ? group.get() : -1);
+  const int sys_errno = errno;
+  // A launcher that stayed in it would clone the next sandbox into it as well: better none at all.
+  if (process.pid != 0 && plan.has_spare_network) LG_ASSERT(networks.leave());
   if (process.pid < 0) {
-    const int sys_errno = errno;
     return setup_error(Step::kCreateNamespaces, sys_errno, explain_clone(sys_errno));
   }
   if (process.pid == 0) run_sandbox_init(plan, theirs.get());

@@ -7,6 +7,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
+#include "sandbox/network_spare.h"
 #include "sandbox/sandbox_plan.h"
 
 namespace liongate::sandbox {
@@ -18,7 +19,8 @@ struct SandboxProcess {
 };
 
 // Errors are setup errors. On success the sandbox builds itself; nothing here waits for it.
-Result<SandboxProcess> start_sandbox(SandboxPlan& plan);
+// Uses up the spare network, where there is one.
+Result<SandboxProcess> start_sandbox(SandboxPlan& plan, NetworkSpare& networks);
 
 // A child process in new namespaces `flags` (CLONE_NEW*), as fork returns it; with a `cgroup_fd` it is born in that
 // group. -1 and errno on failure.

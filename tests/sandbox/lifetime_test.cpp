@@ -11,6 +11,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <set>
 #include <thread>
 
 #include "launcher_harness.h"
@@ -180,4 +181,31 @@ TEST_CASE("the launcher has one thread, whatever it does: what it clones may use
   CHECK(threads == 1);
   launcher.kill_launch(running.launch_id);
   launcher.next_report();
+}
+
+TEST_CASE("no two sandboxes are in one network, nor is any in the launcher's, whether it was made ahead or not") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    constexpr std::size_t kSandboxes = 6;
+    std::set<std::string> networks;
+    networks.insert(std::filesystem::read_symlink("/proc/self/ns/net").string());
+    std::vector<Launcher::Running> running;
+    const auto take_started = [&] {
+      const auto started = std::get<Started>(launcher.next_report());
+      networks.insert(std::filesystem::read_symlink("/proc/" + std::to_string(started.pid) + "/ns/net").string());
+    };
+    // One after the other there is time to make the next one ahead; together there is not.
+    for (std::size_t index = 0; index < kSandboxes / 2; ++index) {
+      running.push_back(launcher.launch(run_program("hostile", {"wait"})));
+      take_started();
+    }
+    for (std::size_t index = kSandboxes / 2; index < kSandboxes; ++index) {
+      running.push_back(launcher.launch(run_program("hostile", {"wait"})));
+    }
+    for (std::size_t index = kSandboxes / 2; index < kSandboxes; ++index) take_started();
+    CHECK(networks.size() == kSandboxes + 1);
+    for (const auto& one : running) launcher.kill_launch(one.launch_id);
+    for (std::size_t index = 0; index < kSandboxes; ++index) launcher.next_report();
+  }
 }
