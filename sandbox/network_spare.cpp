@@ -18,7 +18,10 @@ bool open_low_ports() {
 }  // namespace
 
 NetworkSpare::NetworkSpare(HostMode mode)
-    : own_(mode == HostMode::kRootful ? ::open(kOwnNamespace, O_RDONLY | O_CLOEXEC) : -1) {}
+    : own_(mode == HostMode::kRootful ? ::open(kOwnNamespace, O_RDONLY | O_CLOEXEC) : -1) {
+  // Who is root only in a user namespace of his own may leave the host's network but not come back to it.
+  if (own_.valid() && !leave()) own_.reset();
+}
 
 bool NetworkSpare::prepare() {
   if (!is_wanted()) return true;

@@ -21,8 +21,8 @@ struct SandboxPlan {
   HostIds ids{};
   PinnedGrants pinned;
   std::vector<UniqueFd> descriptors;  // become 0..n-1 of the program
-  bool has_spare_network = false;     // made ahead by the launcher, set up already
   std::optional<Cgroup> cgroup;       // nothing: this host gives none, rlimits alone hold
+  bool has_spare_network = false;     // made ahead by the launcher, set up already
 };
 
 }  // namespace liongate::sandbox
