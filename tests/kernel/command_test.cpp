@@ -107,6 +107,28 @@ TEST_CASE("a command that a signal ended is PLUGIN_CRASHED; the next call is ser
   CHECK(next->succeeded());
 }
 
+TEST_CASE("how a command is confined is recorded with its first call, and again only when it changed") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded_command("sorter", Script());
+  for (int round = 0; round < 3; ++round) {
+    const auto call = kernel.invoke("sorter");
+    REQUIRE(kernel.until([&] { return call->done(); }));
+  }
+  CHECK(kernel.count_events("SandboxPosture") == 1);
+  CHECK(kernel.last_event("SandboxPosture").sandbox_posture().posture().mechanisms(0).name() == "seccomp");
+}
+
+TEST_CASE("a command that called the kernel by another ABI is told so") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded_command("sorter", ending({"", "", 0, SIGSYS}));
+  const auto call = kernel.invoke("sorter");
+  REQUIRE(kernel.until([&] { return call->done(); }));
+  CHECK(call->reason() == Reason::kPluginCrashed);
+  CHECK(call->result->error().message.find("another ABI") != std::string::npos);
+}
+
 TEST_CASE("signals of limits are LIMIT_EXCEEDED") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);
