@@ -1,5 +1,7 @@
 #include "daemon/digest_cache.h"
 
+#include "kernel/base/limits.h"
+
 namespace liongate::daemon {
 
 DigestCache::Key DigestCache::key_of(const struct stat& info) {
@@ -19,7 +21,7 @@ void DigestCache::remember(const struct stat& info, std::int64_t wall_seconds, s
   const Key key = key_of(info);
   if (!digests_.emplace(key, std::move(sha256_hex)).second) return;
   order_.push_back(key);
-  if (order_.size() > kEntriesMax) {
+  if (order_.size() > limits::kDigestCacheFilesMax) {
     digests_.erase(order_.front());
     order_.pop_front();
   }

@@ -3,7 +3,8 @@
 // A file is the same while device, inode, size, times of change and modification are. The time of change cannot be set
 // from user space, but it has the clock's grain: a file changed just now could change again within it. So only what was
 // last changed kSettledSeconds before it was read is remembered.
-// Ownership and thread: used by the inspector's thread alone. At most kEntriesMax files; the oldest go.
+// Ownership and thread: used by the inspector's thread alone. At most limits::kDigestCacheFilesMax files; the oldest
+// go.
 #pragma once
 
 #include <sys/stat.h>
@@ -19,7 +20,6 @@ namespace liongate::daemon {
 
 class DigestCache {
  public:
-  static constexpr std::size_t kEntriesMax = 4096;
   static constexpr std::int64_t kSettledSeconds = 2;
 
   std::optional<std::string> find(const struct stat& info) const;

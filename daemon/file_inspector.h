@@ -2,7 +2,8 @@
 // there.
 //
 // Ownership and thread: owned by the daemon. inspect() and digest() are called on the kernel thread and only queue; one
-// thread of its own does the work, because a disk may be slow, and posts the answers back. At most kJobsMax wait.
+// thread of its own does the work, because a disk may be slow, and posts the answers back. At most
+// limits::kInspectionsMax wait.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -26,8 +27,6 @@ class FileInspector final : public registry::PluginInspector {
   void digest(const v1::PluginLoaded& loaded, std::function<void(Result<std::string>)> done) override;
 
  private:
-  static constexpr int kJobsMax = 1024;
-
   Result<v1::PluginLoaded> inspect_now(const registry::PluginSource& source);
   Result<Manifest> read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded);
   Result<void> check_plugin_folder(const registry::PluginSource& source, v1::PluginLoaded& loaded);

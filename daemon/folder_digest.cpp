@@ -17,8 +17,6 @@
 namespace liongate::daemon {
 namespace {
 
-constexpr int kDepthMax = 32;
-
 struct Walk {
   FileOpener& opener;
   DigestCache& cache;
@@ -111,8 +109,9 @@ Result<void> add_entry(Walk& walk, int folder_fd, const std::string& folder, con
 }
 
 Result<void> add_folder(Walk& walk, const std::string& folder, const std::string& prefix, int depth) {
-  if (depth > kDepthMax) {
-    return make_error(Reason::kUnsafeFolder, folder + " is nested more than " + std::to_string(kDepthMax) + " deep");
+  if (depth > limits::kFolderDepthMax) {
+    return make_error(Reason::kUnsafeFolder,
+                      folder + " is nested more than " + std::to_string(limits::kFolderDepthMax) + " deep");
   }
   LG_ASSIGN(const UniqueFd fd, walk.opener.open(folder, sandbox::OpenKind::kFolder));
   LG_ASSIGN(const std::vector<std::string> names, names_in(fd.get(), folder));

@@ -4,15 +4,11 @@
 
 #include "google/rpc/error_details.pb.h"
 #include "google/rpc/status.pb.h"
+#include "kernel/base/limits.h"
 #include "kernel/base/utf8.h"
 
 namespace liongate::daemon {
 namespace {
-
-// gRPC carries details in a header of at most 8 KiB: what is longer is cut, not lost with the whole status.
-constexpr std::size_t kMessageBytesMax = 2048;
-constexpr std::size_t kMetadataValueBytesMax = 1024;
-constexpr std::size_t kMetadataBytesMax = 3 * 1024;
 
 std::string bounded(const std::string& text, std::size_t bytes_max) {
   if (text.size() <= bytes_max) return to_utf8(text);
@@ -24,20 +20,21 @@ std::string bounded(const std::string& text, std::size_t bytes_max) {
 grpc::Status to_status(const Error& error) {
   google::rpc::Status status;
   status.set_code(static_cast<int>(error.code()));
-  status.set_message(bounded(error.message, kMessageBytesMax));
+  status.set_message(bounded(error.message, limits::kErrorMessageBytesMax));
   google::rpc::ErrorInfo info;
   info.set_reason(std::string(error.reason_name()));
   info.set_domain(kErrorDomain);
   (*info.mutable_metadata())["category"] = std::string(traits_of(error.reason).category);
-  if (!error.hint.empty()) (*info.mutable_metadata())["hint"] = bounded(error.hint, kMetadataValueBytesMax);
+  if (!error.hint.empty())
+    (*info.mutable_metadata())["hint"] = bounded(error.hint, limits::kErrorMetadataValueBytesMax);
   std::size_t bytes = 0;
   for (const auto& [key, value] : error.metadata) {
     // What a program said last is what it died of.
-    const bool keeps_end = (key == "stderr" || key == "output") && value.size() > kMetadataValueBytesMax;
-    std::string text = keeps_end ? to_utf8(value.substr(value.size() - kMetadataValueBytesMax))
-                                 : bounded(value, kMetadataValueBytesMax);
+    const bool keeps_end = (key == "stderr" || key == "output") && value.size() > limits::kErrorMetadataValueBytesMax;
+    std::string text = keeps_end ? to_utf8(value.substr(value.size() - limits::kErrorMetadataValueBytesMax))
+                                 : bounded(value, limits::kErrorMetadataValueBytesMax);
     bytes += key.size() + text.size();
-    if (bytes > kMetadataBytesMax) break;
+    if (bytes > limits::kErrorMetadataBytesMax) break;
     (*info.mutable_metadata())[to_utf8(key)] = std::move(text);
   }
   status.add_details()->PackFrom(info);

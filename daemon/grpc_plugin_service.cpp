@@ -3,6 +3,7 @@
 #include <charconv>
 
 #include "daemon/call_messages.h"
+#include "kernel/base/limits.h"
 
 namespace liongate::daemon {
 
@@ -13,8 +14,6 @@ namespace {
 using Service = GrpcPluginService::Service;
 
 constexpr std::size_t kLogEntriesPerMessage = 256;
-constexpr std::size_t kStreamMessagesMax = 1024;
-constexpr std::size_t kPageSizeMax = 1000;
 
 // A lifecycle method: plugin in, plugin out.
 template <typename Response>
@@ -172,7 +171,7 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
           return;
         }
         std::size_t count = call->request().page_size() == 0 ? plugins.size() : call->request().page_size();
-        if (call->request().page_size() != 0) count = std::min(count, kPageSizeMax);
+        if (call->request().page_size() != 0) count = std::min(count, limits::kPageSizeMax);
         v1::ListPluginsResponse response;
         const std::size_t end = std::min(plugins.size(), first + count);
         for (std::size_t i = first; i < end; ++i) *response.add_plugins() = std::move(plugins[i]);
@@ -261,7 +260,7 @@ void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
         }
         v1::GetPluginLogsResponse response;
         *response.add_entries() = to_entry(*line);
-        if (call->write(std::move(response)) > kStreamMessagesMax) {
+        if (call->write(std::move(response)) > limits::kStreamMessagesQueuedMax) {
           call->fail(make_error(Reason::kQueueFull, "the reader is too slow for what the plugin writes")
                          .with_hint("follow again; what was missed is in `get-plugin-logs`"));
         }

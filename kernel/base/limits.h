@@ -13,6 +13,8 @@ namespace liongate::limits {
 inline constexpr std::uint32_t kFrameBytesMax = 16U * 1024 * 1024 + 64 * 1024;  // input bound plus the envelope
 inline constexpr std::uint32_t kFrameHeaderBytes = 4;
 inline constexpr std::size_t kFrameReadChunkBytes = 256 * 1024;
+inline constexpr int kFrameFieldsMax =
+    4096;  // of a frame and the messages in it; each costs a parser far more than its bytes
 inline constexpr std::uint32_t kProtocolVersionMin = 1;
 inline constexpr std::uint32_t kProtocolVersionMax = 1;
 inline constexpr std::size_t kFrameWriteBacklogBytesMax = 64U * 1024 * 1024;  // frames queued to one plugin's pipe
@@ -33,8 +35,13 @@ inline constexpr int kReadyNamesMax = 256;                // operations, and cap
 inline constexpr std::size_t kReadyBytesMax = 64 * 1024;  // all names in Ready together
 inline constexpr int kInvokeTimeoutMsDefault = 30'000;
 inline constexpr int kInvokeTimeoutMsMax = 24 * 60 * 60 * 1000;
-inline constexpr int kRefusalsRecordedPerSecondMax = 100;  // refused calls in the log; more are counted
-inline constexpr int kCancelGraceMs = 1'000;               // between a cancel frame and the kill of the plugin
+inline constexpr int kRefusalsRecordedPerSecondMax = 100;         // refused calls in the log; more are counted
+inline constexpr int kCancelGraceMs = 1'000;                      // between a cancel frame and the kill of the plugin
+inline constexpr std::size_t kFailureMessageBytesMax = 8 * 1024;  // of what a plugin says of its failure
+inline constexpr std::size_t kCallLogLinesMax = 100;              // of one call, in its reply
+inline constexpr std::size_t kCallLogBytesMax = 64 * 1024;
+inline constexpr int kResultEntriesMax = 256;                     // warnings, and metadata, of one Result
+inline constexpr std::size_t kEventMetadataBytesMax = 64 * 1024;  // of a Result's metadata in its event
 
 // --- lifecycle ---
 inline constexpr std::size_t kPluginsMax = 4096;
@@ -44,16 +51,24 @@ inline constexpr int kLaunchTimeoutMs = 5'000;  // the launcher's own steps
 
 inline constexpr std::size_t kPingsMax = 64;  // health checks of one plugin that wait for its Pong
 inline constexpr std::size_t kPongDetailBytesMax = 1024;
+inline constexpr int kHealthTimeoutMs = 2'000;            // for the Pong
+inline constexpr std::size_t kCommandsPerPluginMax = 16;  // start, stop, reload, ... that wait for the one at work
 
 // --- supervision ---
 inline constexpr int kRestartBackoffMsMin = 100;
 inline constexpr int kRestartBackoffMsMax = 60'000;
 inline constexpr int kRestartsPerMinuteMax = 5;  // more within 60 s: FAILED, no further restart
+// A plugin that closed its pipe is usually dying: its exit says more than the closed pipe, so it is awaited so long.
+inline constexpr int kExitAfterCloseMs = 500;
 
 // --- plugin output kept for get-plugin-logs ---
 inline constexpr std::size_t kPluginLogBytesMax = 1024 * 1024;  // ring per plugin
 inline constexpr std::size_t kPluginLogLineBytesMax = 8 * 1024;
 inline constexpr std::size_t kCommandStderrTailBytes = 4 * 1024;
+inline constexpr std::size_t kCaptureBytesPerWindowMax =
+    256 * 1024;  // read of one output; the plugin waits for the rest
+inline constexpr int kCaptureWindowMs = 100;
+inline constexpr std::size_t kLogFollowersPerPluginMax = 32;
 
 // --- manifest and plugin folder ---
 inline constexpr std::size_t kManifestBytesMax = 256 * 1024;
@@ -62,6 +77,9 @@ inline constexpr std::size_t kPermissionsMax = 64;
 inline constexpr std::size_t kArgsMax = 64;
 inline constexpr std::size_t kDigestFilesMax = 10'000;
 inline constexpr std::uint64_t kDigestBytesMax = 512ULL * 1024 * 1024;
+inline constexpr int kFolderDepthMax = 32;
+inline constexpr int kInspectionsMax = 1024;  // manifests and folders that wait to be looked at
+inline constexpr std::size_t kDigestCacheFilesMax = 4096;
 
 // --- event log ---
 inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
@@ -71,6 +89,8 @@ inline constexpr std::size_t kEventPayloadBytesMaxMax =
     768 * 1024;  // as configured: with its envelope it fits a record
 inline constexpr std::size_t kLogQueueBytesMax = 256U * 1024 * 1024;
 inline constexpr std::size_t kLogQueueRecordsMax = 65'536;
+inline constexpr std::uint64_t kLogBatchBytesMax = 4ULL * 1024 * 1024;  // one commit
+inline constexpr std::size_t kLogWriteAheadBytes = 32 * 1024;  // written at once, though nobody waits for it yet
 inline constexpr std::uint64_t kLogReserveBytes = 4ULL * 1024 * 1024;  // kept for terminal records on a full disk
 inline constexpr int kLogBatchDelayMs = 10;                            // durability `batch`
 inline constexpr int kLogSyncDelayMs = 1'000;  // events that nobody waits for are on disk, and visible, within it
@@ -98,6 +118,7 @@ inline constexpr std::size_t kReplayEventsPerMessageMax = 512;
 inline constexpr std::size_t kFollowersMax = 64;
 inline constexpr std::uint64_t kReplayCursorEventsMax = 4096;  // a follower hears its cursor at least so often
 inline constexpr int kVerificationsMax = 4;                    // running and waiting
+inline constexpr int kQuarantinesMax = 1000;                   // of repair-log in one folder
 
 // --- signed checkpoints and keys ---
 inline constexpr std::size_t kNoteBytesMax = 4096;  // a checkpoint, a handover, a public key
@@ -112,6 +133,15 @@ inline constexpr int kGrpcMessageBytesMax = 17 * 1024 * 1024;
 inline constexpr std::size_t kSocketPathBytesMax = 107;  // sun_path less its terminator
 inline constexpr std::size_t kHealthWatchersMax = 64;
 inline constexpr int kShutdownDrainMs = 5'000;
+inline constexpr std::size_t kGrpcMemoryBytesMax = 256U * 1024 * 1024;
+inline constexpr int kStreamsPerConnectionMax = 1024;
+inline constexpr int kGrpcAnswerMs = 2'000;  // for calls that are being answered while the server stops
+inline constexpr std::size_t kStreamMessagesQueuedMax = 1024;  // to one client that does not read
+inline constexpr std::size_t kPageSizeMax = 1000;
+// gRPC carries details in a header of at most 8 KiB: what is longer is cut, not lost with the whole status.
+inline constexpr std::size_t kErrorMessageBytesMax = 2048;
+inline constexpr std::size_t kErrorMetadataValueBytesMax = 1024;
+inline constexpr std::size_t kErrorMetadataBytesMax = 3 * 1024;
 
 // --- launcher ---
 inline constexpr std::size_t kLaunchMessageBytesMax = 160 * 1024;

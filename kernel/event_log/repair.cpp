@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "kernel/base/limits.h"
 #include "kernel/base/sys.h"
 #include "kernel/event_log/folder_lock.h"
 #include "kernel/event_log/footer_maker.h"
@@ -17,7 +18,6 @@ namespace liongate::event_log {
 namespace {
 
 constexpr mode_t kFolderMode = 0700;
-constexpr int kQuarantinesMax = 1000;
 constexpr std::size_t kCopyBytes = 1024 * 1024;
 constexpr const char* kCopyName = "repair.tmp";
 
@@ -125,7 +125,7 @@ Result<void> Repairer::give_to_owner(const std::string& path) {
 }
 
 Result<void> Repairer::make_quarantine() {
-  for (int number = 1; number <= kQuarantinesMax; ++number) {
+  for (int number = 1; number <= limits::kQuarantinesMax; ++number) {
     result_.quarantine = folder_ + "/quarantine-" + std::to_string(number);
     if (::mkdir(result_.quarantine.c_str(), kFolderMode) == 0) {
       LG_TRY(give_to_owner(result_.quarantine));
@@ -133,7 +133,8 @@ Result<void> Repairer::make_quarantine() {
     }
     if (errno != EEXIST) return failed("make " + result_.quarantine);
   }
-  return make_error(Reason::kInternal, folder_ + " holds " + std::to_string(kQuarantinesMax) + " quarantines already")
+  return make_error(Reason::kInternal,
+                    folder_ + " holds " + std::to_string(limits::kQuarantinesMax) + " quarantines already")
       .with_hint("look through them, and move them away");
 }
 

@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "kernel/base/failpoint.h"
+#include "kernel/base/limits.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -14,7 +15,6 @@ using event_log::SyncClass;
 
 namespace {
 
-constexpr std::size_t kEventMetadataBytesMax = 64 * 1024;
 constexpr auto kRefusalWindow = std::chrono::seconds(1);
 
 std::size_t size_of(const v1::Payload& payload) {
@@ -26,10 +26,10 @@ void bound_metadata(CallReply& reply) {
   std::size_t bytes = 0;
   for (const std::string& warning : reply.warnings) bytes += warning.size();
   for (const auto& [key, value] : reply.metadata) bytes += key.size() + value.size();
-  if (bytes <= kEventMetadataBytesMax) return;
+  if (bytes <= limits::kEventMetadataBytesMax) return;
   reply.metadata.clear();
   reply.warnings = {"the plugin's warnings and metadata were dropped: " + std::to_string(bytes) + " bytes, at most " +
-                    std::to_string(kEventMetadataBytesMax) + " are kept"};
+                    std::to_string(limits::kEventMetadataBytesMax) + " are kept"};
 }
 
 }  // namespace

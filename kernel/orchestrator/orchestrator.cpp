@@ -254,10 +254,12 @@ Result<LogFollower> Orchestrator::read_logs(const std::string& plugin, std::size
   if (found == nullptr) return not_found(plugin);
   LogFollower result;
   result.plugin_id = found->record().id.str();
+  if (follower) {
+    LG_ASSIGN(result.token, found->log().follow(std::move(follower)));
+  }
   const auto& lines = found->log().lines();
   const std::size_t count = tail_lines == 0 ? lines.size() : std::min(tail_lines, lines.size());
   result.lines.assign(lines.end() - static_cast<std::ptrdiff_t>(count), lines.end());
-  if (follower) result.token = found->log().follow(std::move(follower));
   return result;
 }
 

@@ -2,6 +2,8 @@
 
 #include <boost/asio/post.hpp>
 
+#include "kernel/base/limits.h"
+
 namespace liongate::orchestrator {
 
 using lifecycle::State;
@@ -37,8 +39,9 @@ void PluginActor::submit(std::function<void(Done)> run, Done done) {
     done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
     return;
   }
-  if (commands_.size() >= kCommandsMax) {
-    done(make_error(Reason::kQueueFull, "plugin " + record_.name() + " has " + std::to_string(kCommandsMax) +
+  if (commands_.size() >= limits::kCommandsPerPluginMax) {
+    done(make_error(Reason::kQueueFull, "plugin " + record_.name() + " has " +
+                                            std::to_string(limits::kCommandsPerPluginMax) +
                                             " lifecycle commands waiting"));
     return;
   }

@@ -4,7 +4,7 @@
 // state is an event recorded here; the record in the registry only mirrors them.
 //
 // Commands (start, stop, restart, reload, unload) of one plugin run one at a time, in the order they came; at most
-// kCommandsMax wait. A restart after a crash is a command like the others.
+// limits::kCommandsPerPluginMax wait. A restart after a crash is a command like the others.
 #pragma once
 
 #include <boost/asio/steady_timer.hpp>
@@ -67,9 +67,6 @@ class PluginActor final : private supervision::InstanceListener {
   void check_health(HealthDone done);
 
  private:
-  static constexpr std::size_t kCommandsMax = 16;
-  static constexpr int kHealthTimeoutMs = 2'000;
-
   // A command is given how to end itself; whoever asked for it waits in `done`.
   struct Command {
     std::function<void(Done)> run;

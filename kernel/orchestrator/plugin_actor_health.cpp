@@ -1,4 +1,5 @@
 // How a plugin is: one Ping answers all who ask meanwhile. Declared in plugin_actor.h.
+#include "kernel/base/limits.h"
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -18,7 +19,7 @@ void PluginActor::check_health(HealthDone done) {
   if (pings_.size() >= limits::kPingsMax) {
     done(make_error(Reason::kQueueFull, std::to_string(limits::kPingsMax) +
                                             " callers wait already to hear how plugin " + record_.name() + " is")
-             .with_hint("ask again in " + std::to_string(kHealthTimeoutMs) + " ms"));
+             .with_hint("ask again in " + std::to_string(limits::kHealthTimeoutMs) + " ms"));
     return;
   }
   pings_.push_back(std::move(done));
@@ -29,12 +30,12 @@ void PluginActor::check_health(HealthDone done) {
     answer_pings(sent.error());
     return;
   }
-  ping_timer_.expires_after(std::chrono::milliseconds(kHealthTimeoutMs));
+  ping_timer_.expires_after(std::chrono::milliseconds(limits::kHealthTimeoutMs));
   ping_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
     if (error || !*alive) return;
     v1::Pong pong;
     pong.set_healthy(false);
-    pong.set_detail("no answer to a Ping within " + std::to_string(kHealthTimeoutMs) + " ms");
+    pong.set_detail("no answer to a Ping within " + std::to_string(limits::kHealthTimeoutMs) + " ms");
     answer_pings(std::move(pong));
   });
 }

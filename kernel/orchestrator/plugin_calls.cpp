@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/limits.h"
 #include "kernel/base/utf8.h"
 #include "kernel/supervision/limit_error.h"
 
@@ -12,10 +13,6 @@ using supervision::PluginInstance;
 
 namespace {
 
-constexpr std::size_t kFailureMessageBytesMax = 8 * 1024;
-constexpr std::size_t kCallLogLinesMax = 100;
-constexpr std::size_t kCallLogBytesMax = 64 * 1024;
-constexpr int kResultEntriesMax = 256;
 constexpr std::size_t kPartOverheadBytes = 256;  // what a part costs besides its bytes: empty ones must cost too
 constexpr int kCpuCheckMsMin = 10;
 constexpr const char* kCpuTimeLimit = "cpu_time_ms_max";
@@ -41,10 +38,10 @@ void show_names(Call& call, v1::CallFigures& figures) {
 }
 
 Error failure_error(const v1::Failure& failure) {
-  std::string message = to_utf8(failure.message().substr(0, kFailureMessageBytesMax));
+  std::string message = to_utf8(failure.message().substr(0, limits::kFailureMessageBytesMax));
   Error error = make_error(Reason::kPluginError, message.empty() ? "the plugin failed without a message" : message);
   if (!failure.code().empty())
-    error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, kFailureMessageBytesMax));
+    error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, limits::kFailureMessageBytesMax));
   error.metadata["retryable"] = failure.retryable() ? "true" : "false";
   return error;
 }
@@ -233,11 +230,12 @@ bool PluginCalls::take_result(PluginInstance& instance, v1::Result& result) {
   instance.cpu_shares().end_call();
   remove_running(call->key);
   if (&instance == instance_.get()) --slots_used_;
-  if (result.warnings_size() > kResultEntriesMax || result.metadata_size() > kResultEntriesMax) {
-    sink_.fail(*call,
-               make_error(Reason::kPluginProtocolError,
-                          "the Result has more than " + std::to_string(kResultEntriesMax) + " warnings or metadata"),
-               std::move(figures));
+  if (result.warnings_size() > limits::kResultEntriesMax || result.metadata_size() > limits::kResultEntriesMax) {
+    sink_.fail(
+        *call,
+        make_error(Reason::kPluginProtocolError,
+                   "the Result has more than " + std::to_string(limits::kResultEntriesMax) + " warnings or metadata"),
+        std::move(figures));
   } else if (auto too_large =
                  output_error(call->output_bytes + result.output().text().size() + result.output().data().size())) {
     sink_.fail(*call, std::move(*too_large), std::move(figures));
@@ -278,9 +276,9 @@ void PluginCalls::take_log(PluginInstance& instance, const v1::LogLine& line) {
                                       : line.level() == v1::LOG_LEVEL_ERROR   ? "error"
                                                                               : "info");
   log_->add("log", level, line.message(), call != nullptr ? std::string_view(call->execution_id) : "");
-  if (call == nullptr || call->logs.size() >= kCallLogLinesMax) return;
+  if (call == nullptr || call->logs.size() >= limits::kCallLogLinesMax) return;
   call->log_bytes += line.message().size();
-  if (call->log_bytes <= kCallLogBytesMax) call->logs.push_back(log_->lines().back());
+  if (call->log_bytes <= limits::kCallLogBytesMax) call->logs.push_back(log_->lines().back());
 }
 
 void PluginCalls::lose(PluginInstance& instance, const supervision::PluginExit& exit, const Error& error) {

@@ -4,6 +4,7 @@
 
 #include <cerrno>
 
+#include "kernel/base/limits.h"
 #include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
@@ -33,7 +34,7 @@ void OutputCapture::wait() {
 
 void OutputCapture::on_readable() {
   const auto now = std::chrono::steady_clock::now();
-  if (now - window_start_ > std::chrono::milliseconds(kWindowMs)) {
+  if (now - window_start_ > std::chrono::milliseconds(limits::kCaptureWindowMs)) {
     window_start_ = now;
     window_bytes_ = 0;
   }
@@ -41,11 +42,11 @@ void OutputCapture::on_readable() {
     close();
     return;
   }
-  if (window_bytes_ < kBytesPerWindow) {
+  if (window_bytes_ < limits::kCaptureBytesPerWindowMax) {
     wait();
     return;
   }
-  timer_.expires_at(window_start_ + std::chrono::milliseconds(kWindowMs));
+  timer_.expires_at(window_start_ + std::chrono::milliseconds(limits::kCaptureWindowMs));
   timer_.async_wait([self = shared_from_this()](const boost::system::error_code& error) {
     if (!error && !self->closed_) self->wait();
   });

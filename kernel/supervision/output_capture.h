@@ -1,7 +1,8 @@
 // Reads what a process writes to stdout or stderr into its log, line by line, at a bounded rate.
 //
 // Ownership and thread: shared with its own pending reads; kernel thread. A plugin that floods is slowed down by its
-// full pipe: at most kBytesPerWindow are read in each window, so that it costs its neighbours nothing.
+// full pipe: at most limits::kCaptureBytesPerWindowMax are read in each window, so that it costs its neighbours
+// nothing.
 #pragma once
 
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -38,8 +39,6 @@ class OutputCapture : public std::enable_shared_from_this<OutputCapture> {
   const std::string& tail() const { return tail_; }
 
  private:
-  static constexpr std::size_t kBytesPerWindow = 256 * 1024;
-  static constexpr int kWindowMs = 100;
   static constexpr std::size_t kReadBytes = 16 * 1024;
 
   void wait();

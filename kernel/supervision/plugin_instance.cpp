@@ -6,6 +6,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 
+#include "kernel/base/limits.h"
 #include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
@@ -14,8 +15,6 @@ namespace asio = boost::asio;
 
 namespace {
 
-// A plugin that closed its pipe is usually dying: its exit says more than the closed pipe, so it is awaited a little.
-constexpr int kExitAfterCloseMs = 500;
 // At most so much is read from one plugin before the others have their turn.
 constexpr int kReadsPerTurn = 1;
 // At the end of the process its pipe holds at most this many reads more.
@@ -184,7 +183,7 @@ void PluginInstance::flush() {
     // EPIPE: the plugin closed fd 3 or died. Its exit, or its silence until the deadline, tells the callers.
     boost::system::error_code ignored;
     to_plugin_.close(ignored);
-    if (state_ == State::kReady && !cause_) arm(kExitAfterCloseMs, &PluginInstance::on_close_timeout);
+    if (state_ == State::kReady && !cause_) arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
     break;
   }
   outgoing_.clear();
@@ -280,7 +279,7 @@ void PluginInstance::on_frames_closed() {
   if (decoder_.midway() && !cause_) {
     log_->add("stderr", "", "liongate: the plugin ended in the middle of a frame", "");
   }
-  arm(kExitAfterCloseMs, &PluginInstance::on_close_timeout);
+  arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
 }
 
 Result<void> PluginInstance::take(v1::Frame& frame) {

@@ -48,7 +48,12 @@ void PluginLog::add(std::string_view source, std::string_view level, std::string
   }
 }
 
-std::uint64_t PluginLog::follow(Follower follower) {
+Result<std::uint64_t> PluginLog::follow(Follower follower) {
+  if (followers_.size() >= limits::kLogFollowersPerPluginMax) {
+    return make_error(Reason::kQueueFull,
+                      std::to_string(followers_.size()) + " readers follow this plugin's output already")
+        .with_hint("read without --follow, or end one of the others");
+  }
   followers_[next_token_] = std::move(follower);
   return next_token_++;
 }

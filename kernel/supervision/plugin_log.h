@@ -12,6 +12,7 @@
 
 #include "kernel/base/clock.h"
 #include "kernel/base/limits.h"
+#include "kernel/base/result.h"
 
 namespace liongate::supervision {
 
@@ -37,9 +38,9 @@ class PluginLog {
   const std::deque<LogLine>& lines() const { return lines_; }
 
   // Calls `follower` with each new line until the token is given back, and with nullptr when there will be no more: the
-  // plugin was unloaded.
+  // plugin was unloaded. Fails (kQueueFull) beyond limits::kLogFollowersPerPluginMax.
   using Follower = std::function<void(const LogLine*)>;
-  std::uint64_t follow(Follower follower);
+  Result<std::uint64_t> follow(Follower follower);
   void unfollow(std::uint64_t token) { followers_.erase(token); }
 
   // The last lines as one text of at most `bytes_max`: for the error of a plugin that died.

@@ -86,7 +86,7 @@ TEST_CASE("a follower hears each new line until it gives its token back") {
   PluginLog log(clock);
   log.add("stdout", "", "before", "");
   std::vector<std::string> heard;
-  const std::uint64_t token = log.follow([&](const LogLine* line) { heard.push_back(line->text); });
+  const std::uint64_t token = log.follow([&](const LogLine* line) { heard.push_back(line->text); }).value();
   CHECK(token != 0);
   log.add("stdout", "", "one", "");
   log.add("stdout", "", "two", "");
@@ -100,8 +100,8 @@ TEST_CASE("followers have tokens of their own") {
   PluginLog log(clock);
   int first = 0;
   int second = 0;
-  const std::uint64_t token = log.follow([&](const LogLine*) { ++first; });
-  const std::uint64_t other = log.follow([&](const LogLine*) { ++second; });
+  const std::uint64_t token = log.follow([&](const LogLine*) { ++first; }).value();
+  const std::uint64_t other = log.follow([&](const LogLine*) { ++second; }).value();
   CHECK(other != token);
   log.unfollow(token);
   log.add("stdout", "", "x", "");
@@ -117,12 +117,13 @@ TEST_CASE("a follower may unfollow itself while it is called, and goes on undist
   std::vector<std::string> heard;
   // Long enough to live on the heap: a function that is destroyed while it runs shows under the address sanitizer.
   const std::string mark = "a text that no small string optimisation holds";
-  token = log.follow([&log, &token, &heard, mark](const LogLine* line) {
+  const auto follower = [&log, &token, &heard, mark](const LogLine* line) {
     log.unfollow(token);
     heard.push_back(mark + line->text);
-  });
+  };
+  token = log.follow(follower).value();
   int others = 0;
-  const std::uint64_t other = log.follow([&](const LogLine*) { ++others; });
+  const std::uint64_t other = log.follow([&](const LogLine*) { ++others; }).value();
   log.add("stdout", "", "one", "");
   log.add("stdout", "", "two", "");
   log.unfollow(other);
@@ -130,11 +131,25 @@ TEST_CASE("a follower may unfollow itself while it is called, and goes on undist
   CHECK(others == 2);
 }
 
+TEST_CASE("a plugin's output is followed by no more than so many") {
+  const SystemClock clock;
+  PluginLog log(clock);
+  std::vector<std::uint64_t> tokens;
+  while (tokens.size() < limits::kLogFollowersPerPluginMax) {
+    tokens.push_back(log.follow([](const LogLine*) {}).value());
+  }
+  const auto refused = log.follow([](const LogLine*) {});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().reason == Reason::kQueueFull);
+  log.unfollow(tokens.front());
+  CHECK(log.follow([](const LogLine*) {}));
+}
+
 TEST_CASE("a follower is told once that there will be no more lines") {
   const SystemClock clock;
   auto log = std::make_unique<PluginLog>(clock);
   int ends = 0;
-  log->follow([&](const LogLine* line) { ends += line == nullptr ? 1 : 0; });
+  REQUIRE(log->follow([&](const LogLine* line) { ends += line == nullptr ? 1 : 0; }));
   log->add("stdout", "", "one", "");
   CHECK(ends == 0);
   log.reset();
