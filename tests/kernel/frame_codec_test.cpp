@@ -180,3 +180,60 @@ TEST_CASE("append_frame takes a frame at the bound and refuses a larger one with
   CHECK(refused.error().reason == Reason::kInputTooLarge);
   CHECK(bytes == "before");
 }
+
+namespace {
+
+// A whole frame around these bytes of a Result.
+std::string frame_of_result(std::string_view result) {
+  std::string frame(1, static_cast<char>(v1::Frame::kResultFieldNumber << 3 | 2));
+  for (std::size_t left = result.size();; left >>= 7) {
+    frame.push_back(static_cast<char>(left < 0x80 ? left : (left & 0x7F) | 0x80));
+    if (left < 0x80) break;
+  }
+  frame += result;
+  return length_header(static_cast<std::uint32_t>(frame.size())) + frame;
+}
+
+std::string repeated(std::string_view piece, int times) {
+  std::string bytes;
+  for (int i = 0; i < times; ++i) bytes += piece;
+  return bytes;
+}
+
+Result<bool> decoded(const std::string& bytes) {
+  FrameDecoder decoder;
+  feed(decoder, bytes);
+  v1::Frame frame;
+  return decoder.next(frame);
+}
+
+}  // namespace
+
+TEST_CASE("a frame has no more fields than the bound, wherever they are") {
+  const std::string warning("\x22\x00", 2);          // field 4, empty
+  const std::string entry("\x2a\x00", 2);            // field 5, an empty entry of metadata: one key, many times
+  const std::string unknown("\xa0\x06\x01", 3);      // field 100, a number
+  const std::string group("\xa3\x06\xa4\x06", 4);    // field 100, an empty group: two tags
+  const std::string output_head("\x12\x80\x7d", 3);  // field 2, the payload: 16,000 bytes of
+  const std::string empty_text("\x0a\x00", 2);       //   field 1, empty, 8,000 times
+  constexpr int kOuter = 1;                          // the Result itself
+  constexpr int kMax = limits::kFrameFieldsMax;
+  CHECK(decoded(frame_of_result(repeated(warning, kMax - kOuter))));
+  for (const std::string& piece : {warning, entry, unknown}) {
+    const auto refused = decoded(frame_of_result(repeated(piece, kMax - kOuter + 1)));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().reason == Reason::kPluginProtocolError);
+    CHECK(refused.error().message == "a frame has more than 4096 fields");
+  }
+  CHECK_FALSE(decoded(frame_of_result(repeated(group, kMax))));
+  CHECK_FALSE(decoded(frame_of_result(output_head + repeated(empty_text, 8'000))));
+  // What is no message does not hide what comes behind it.
+  const std::string odd("\xa2\x06\x01\x00", 4);  // field 100, one byte that is no field
+  CHECK_FALSE(decoded(frame_of_result(odd + repeated(warning, kMax))));
+  std::string hidden = odd + frame_of_result(repeated(warning, kMax)).substr(4);
+  CHECK_FALSE(decoded(length_header(static_cast<std::uint32_t>(hidden.size())) + hidden));
+  // Bytes of a payload are no fields, however many.
+  v1::Frame large;
+  large.mutable_result()->mutable_output()->set_data(std::string(1'000'000, '\x22'));
+  CHECK(decoded(bytes_of(large)));
+}
