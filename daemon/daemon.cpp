@@ -321,6 +321,7 @@ void Daemon::stop_edges() {
   readers_->begin_stop();
   // gRPC waits until every open call is answered, and answers come from this thread: it must go on meanwhile.
   stopper_ = std::thread([this] {
+    sys::name_thread("grpc-stop");
     server_->stop(500);
     asio::post(io_, [this] { io_.stop(); });
   });

@@ -59,7 +59,9 @@ v1::LinkKind link_kind_of(int fd, const std::string& head) {
 }  // namespace
 
 FileInspector::FileInspector(boost::asio::io_context& kernel, UniqueFd files_socket, FolderRules rules)
-    : kernel_(kernel), opener_(std::move(files_socket)), rules_(std::move(rules)) {}
+    : kernel_(kernel), opener_(std::move(files_socket)), rules_(std::move(rules)) {
+  boost::asio::post(worker_, [] { sys::name_thread("file-inspector"); });
+}
 
 FileInspector::~FileInspector() {
   worker_.stop();
@@ -68,7 +70,7 @@ FileInspector::~FileInspector() {
 
 template <typename Value>
 bool FileInspector::admit(std::function<void(Result<Value>)>& done) {
-  if (jobs_ < kJobsMax) {
+  if (jobs_ < limits::kInspectionsMax) {
     ++jobs_;
     return true;
   }

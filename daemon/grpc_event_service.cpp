@@ -198,8 +198,9 @@ Result<v1::VerifyLogResponse> GrpcEventService::verify(const v1::VerifyLogReques
   v1::VerifyLogResponse response = to_response(records);
   if (!living || !response.intact()) return response;
   LG_ASSIGN(const auto store, snapshot::find_store(state_.snapshot_folder));
+  const auto replay_on = [&](EventSeq) { return go_on(0, 0); };
   LG_ASSIGN(const auto state,
-            snapshot::verify_state(readers_.log().view(), store.get(), registry::to_message(*living)));
+            snapshot::verify_state(readers_.log().view(), store.get(), registry::to_message(*living), replay_on));
   *response.mutable_state() = to_message(state);
   return response;
 }

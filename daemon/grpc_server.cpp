@@ -7,14 +7,11 @@
 
 #include <chrono>
 
+#include "kernel/base/limits.h"
+#include "kernel/base/sys.h"
+
 namespace liongate::daemon {
-namespace {
-
-constexpr std::size_t kGrpcMemoryBytesMax = 256U * 1024 * 1024;
-constexpr int kStreamsPerConnectionMax = 1024;
-constexpr int kAnswerMs = 2'000;  // for calls that are being answered while the server stops
-
-}  // namespace
+namespace {}  // namespace
 
 GrpcServer::GrpcServer(boost::asio::io_context& kernel, const PeerCredentials& peers, GrpcServices services,
                        RecordDenial record_denial)
@@ -30,11 +27,11 @@ Result<void> GrpcServer::start() {
   grpc_init();  // never given back: gRPC's shutdown waits for a poll of up to ten seconds (see main)
   grpc::ServerBuilder builder;
   grpc::ResourceQuota quota("liongated");
-  quota.Resize(kGrpcMemoryBytesMax);
+  quota.Resize(limits::kGrpcMemoryBytesMax);
   builder.SetResourceQuota(quota);
   builder.SetMaxReceiveMessageSize(limits::kGrpcMessageBytesMax);
   builder.SetMaxSendMessageSize(-1);  // what we send is bounded where it is made
-  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, kStreamsPerConnectionMax);
+  builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS, limits::kStreamsPerConnectionMax);
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
   // All on one asynchronous queue: any service of gRPC's own brings threads that wake for every byte (decision 0009).
   builder.RegisterService(&services_.plugins.service());
@@ -56,6 +53,7 @@ Result<void> GrpcServer::start() {
 }
 
 void GrpcServer::run_queue() {
+  sys::name_thread("grpc-queue");
   void* tag = nullptr;
   bool ok = false;
   while (queue_->Next(&tag, &ok)) static_cast<CompletionTag*>(tag)->on_completion(ok);
@@ -68,7 +66,7 @@ void GrpcServer::adopt(int connection) {
 void GrpcServer::stop(int grace_ms) {
   if (!server_) return;
   server_->Shutdown(std::chrono::system_clock::now() + std::chrono::milliseconds(grace_ms));
-  if (!open_calls_.wait_for_none(grace_ms + kAnswerMs)) {
+  if (!open_calls_.wait_for_none(grace_ms + limits::kGrpcAnswerMs)) {
     // Somebody still works on an answer (a verification of a large log): to shut the queue down would abort us in gRPC.
     // The process ends soon; the queue's thread ends with it.
     thread_.detach();

@@ -1,5 +1,7 @@
 #include "daemon/log_readers.h"
 
+#include "kernel/base/sys.h"
+
 namespace liongate::daemon {
 
 LogReaders::LogReaders(event_log::EventLog& log) : log_(log) {
@@ -7,6 +9,8 @@ LogReaders::LogReaders(event_log::EventLog& log) : log_(log) {
     const std::lock_guard lock(mutex_);
     for (auto& [token, wake] : followers_) wake();
   });
+  boost::asio::post(reader_, [] { sys::name_thread("log-reader"); });
+  boost::asio::post(verifier_, [] { sys::name_thread("log-verifier"); });
 }
 
 LogReaders::~LogReaders() {

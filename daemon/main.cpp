@@ -15,6 +15,7 @@
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
+#include "daemon/last_words.h"
 #include "daemon/log_keys.h"
 #include "daemon/log_repair.h"
 #include "kernel/base/failpoint.h"
@@ -102,14 +103,17 @@ int repair_log(const std::string& folder, bool json) {
 }
 
 // Replays the log of a state folder and holds what it makes against the snapshots.
-Result<v1::StateVerification> verify_state(const std::string& folder) {
+Result<v1::StateVerification> verify_state(const std::string& folder, const event_log::VerifyProgress& progress) {
   if (daemon::log_folder_in(folder) == folder) {
     return make_error(Reason::kInvalidArgument, folder + " is no state folder: it has no folder log")
         .with_hint("name the folder that --state-dir names");
   }
   LG_ASSIGN(const event_log::LogView log, event_log::view_offline(daemon::log_folder_in(folder)));
   LG_ASSIGN(const auto store, snapshot::find_store(daemon::snapshot_folder(folder)));
-  LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt));
+  LG_ASSIGN(const auto state, snapshot::verify_state(log, store.get(), std::nullopt, [&](EventSeq done) {
+              progress(done, log.last_seq);
+              return true;
+            }));
   return daemon::to_message(state);
 }
 
@@ -131,24 +135,27 @@ int verify_log(const std::string& folder, const daemon::EvidenceFiles& files, bo
   const bool watched = ::isatty(STDERR_FILENO) == 1;
   const auto begin = std::chrono::steady_clock::now();
   bool shown = false;
+  const char* subject = "verifying the log";
   const auto progress = [&](std::uint64_t done, std::uint64_t total) {
     if (!watched || total == 0 || std::chrono::steady_clock::now() - begin < kQuiet) return true;
-    std::fprintf(stderr, "\r\x1b[Kverifying the log: %llu %%", static_cast<unsigned long long>(done * 100 / total));
+    std::fprintf(stderr, "\r\x1b[K%s: %llu %%", subject, static_cast<unsigned long long>(done * 100 / total));
     shown = true;
     return true;
   };
   auto verification = event_log::verify(daemon::log_folder_in(folder), *evidence, progress);
+  std::optional<Result<v1::StateVerification>> state;
+  if (check_state && verification && verification->damages.empty()) {
+    subject = "replaying the log";
+    state = verify_state(folder, progress);
+  }
   if (shown) std::fputs("\r\x1b[K", stderr);
   if (!verification && !files.checkpoint.empty() && verification.error().reason == Reason::kInvalidArgument) {
     return fail(std::move(verification).error().in(files.checkpoint));
   }
   if (!verification) return fail(verification.error());
   v1::VerifyLogResponse response = daemon::to_response(*verification);
-  if (check_state && response.intact()) {
-    auto state = verify_state(folder);
-    if (!state) return fail(state.error());
-    *response.mutable_state() = std::move(*state);
-  }
+  if (state && !*state) return fail(state->error());
+  if (state) *response.mutable_state() = std::move(**state);
   if (json) {
     print_json(response);
   } else {
@@ -266,6 +273,7 @@ void declare(CLI::App& app, Words& words) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  daemon::promise_last_words();
   CLI::App app("Runs plugins that nobody has to trust: confined, supervised, logged.", "liongated");
   Words words;
   declare(app, words);

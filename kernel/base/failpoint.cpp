@@ -6,21 +6,26 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <stdexcept>
 
 namespace liongate::failpoint {
 namespace {
 
 std::atomic<std::uint64_t> reaches_left{0};
+bool throws = false;  // set before there are threads
 
 Error not_understood(std::string_view text) {
   return make_error(Reason::kInvalidConfig, "LIONGATE_FAILPOINT=" + std::string(text) + " is not understood")
-      .with_hint("NAME:crash or NAME:crash:N; `liongated --list-failpoints` prints the names");
+      .with_hint(
+          "NAME:ACTION or NAME:ACTION:N, where ACTION is crash or throw; `liongated --list-failpoints` prints the "
+          "names");
 }
 
 }  // namespace
 
 void detail::hit() {
   if (reaches_left.fetch_sub(1, std::memory_order_relaxed) != 1) return;
+  if (throws) throw std::runtime_error("a failpoint threw");
   // Not abort: no handler, no core, no flushing, as a kill from outside or a lost machine.
   (void)::kill(::getpid(), SIGKILL);
   for (;;) ::pause();
@@ -32,9 +37,11 @@ Result<void> arm(std::string_view text) {
   const auto named = [&](const Name& name) { return name.text == text.substr(0, colon); };
   const auto found = std::find_if(kNames.begin(), kNames.end(), named);
   constexpr std::string_view kCrash = "crash";
+  constexpr std::string_view kThrow = "throw";
   std::string_view action = text.substr(colon + 1);
-  if (found == kNames.end() || !action.starts_with(kCrash)) return not_understood(text);
-  action.remove_prefix(kCrash.size());
+  throws = action.starts_with(kThrow);
+  if (found == kNames.end() || !(throws || action.starts_with(kCrash))) return not_understood(text);
+  action.remove_prefix(kCrash.size());  // the two are as long
   std::uint64_t count = 1;
   if (!action.empty()) {
     const char* const end = action.data() + action.size();

@@ -1,8 +1,9 @@
 // Named places where a test may have the process die as kill -9 would end it: right there, with nothing flushed.
 //
 // Compiled into every build, so that what is tested is what ships. Unarmed, a failpoint is one comparison of a byte
-// that never changes. The daemon arms one at start from LIONGATE_FAILPOINT=NAME:crash[:N] (docs/event-log.md) and
-// refuses that outside development and testing; `liongated --list-failpoints` prints the names.
+// that never changes. The daemon arms one at start from LIONGATE_FAILPOINT=NAME:ACTION[:N] (docs/event-log.md) and
+// refuses that outside development and testing; `liongated --list-failpoints` prints the names. ACTION is `crash`, or
+// `throw` for an exception that nobody expects there.
 //
 // Ownership and thread: `arm` once, before there are threads; `reach` from any thread. Errors: `arm` says what it does
 // not understand.
@@ -58,7 +59,7 @@ inline Point armed = Point::kNone;
 void hit();
 }  // namespace detail
 
-// Arms what `text` says: NAME:crash, or NAME:crash:N for the Nth time the place is reached. kInvalidConfig otherwise.
+// Arms what `text` says: NAME:ACTION, or NAME:ACTION:N for the Nth time the place is reached. kInvalidConfig otherwise.
 Result<void> arm(std::string_view text);
 
 inline void reach(Point point) {

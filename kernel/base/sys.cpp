@@ -1,6 +1,7 @@
 #include "kernel/base/sys.h"
 
 #include <fcntl.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -90,6 +91,10 @@ Result<void> set_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return failed("fcntl", "O_NONBLOCK");
   return {};
+}
+
+void name_thread(const char* name) {
+  (void)::prctl(PR_SET_NAME, name);  // it only helps whoever looks
 }
 
 Result<void> make_directories(const std::string& path, mode_t mode) {

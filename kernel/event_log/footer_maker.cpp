@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "kernel/base/sys.h"
 #include "kernel/event_log/record_cursor.h"
 
 namespace liongate::event_log {
@@ -77,6 +78,7 @@ std::vector<std::byte> FooterMaker::finish(std::uint64_t end) {
 }
 
 void FooterMaker::run() {
+  sys::name_thread("log-footers");
   std::unique_lock lock(mutex_);
   for (;;) {
     wake_.wait(lock, [this] { return stop_ || reached_end_ != wanted_end_; });

@@ -7,6 +7,7 @@
 
 #include "kernel/base/failpoint.h"
 #include "kernel/base/limits.h"
+#include "kernel/base/sys.h"
 #include "kernel/event_log/recovery.h"
 
 namespace liongate::event_log {
@@ -90,6 +91,7 @@ Prewriter::Job Prewriter::next_job() const {
 }
 
 void Prewriter::run() {
+  sys::name_thread("log-prewriter");
   std::unique_lock lock(mutex_);
   while (!stop_ && !failure_) {
     const Job job = next_job();

@@ -41,7 +41,7 @@ bool StateVerification::matches() const {
 }
 
 Result<StateVerification> verify_state(const event_log::LogView& log, SnapshotStore* store,
-                                       const std::optional<v1::KernelState>& living) {
+                                       const std::optional<v1::KernelState>& living, const ReplayProgress& progress) {
   StateVerification result;
   const EventSeq until = living ? living->seq() : log.last_seq;
   if (store != nullptr) {
@@ -58,11 +58,11 @@ Result<StateVerification> verify_state(const event_log::LogView& log, SnapshotSt
       check.message = "the events before it were removed by retention: it cannot be told";
       continue;
     }
-    LG_TRY(replay.run_to(check.seq));
+    LG_TRY(replay.run_to(check.seq, progress));
     check.replayed_sha256 = registry::state_sha256(replay.state().message());
     if (!check.matches()) check.message = "the log makes another state";
   }
-  LG_TRY(replay.run_to(until));
+  LG_TRY(replay.run_to(until, progress));
   result.seq = replay.state().seq;
   result.replayed_sha256 = registry::state_sha256(replay.state().message());
   return result;

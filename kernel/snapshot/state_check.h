@@ -1,7 +1,7 @@
 // Holds states against what the log makes: the living one of a daemon, and those in the snapshot files.
 //
 // The log is replayed once, from its first event where that is still there, else from the oldest snapshot that can be
-// used, and its state is hashed wherever there is something to compare it with.
+// used, and its state is hashed wherever there is something to compare it with. `progress` may end it.
 //
 // Ownership and thread: a function; any thread that may wait for a disk. Errors: as replay().
 #pragma once
@@ -36,6 +36,7 @@ struct StateVerification {
 // `living`, where there is one, is the state at its `seq`, up to which the log can be read. Without it the log is
 // replayed to its end.
 Result<StateVerification> verify_state(const event_log::LogView& log, SnapshotStore* store,
-                                       const std::optional<v1::KernelState>& living);
+                                       const std::optional<v1::KernelState>& living,
+                                       const ReplayProgress& progress = {});
 
 }  // namespace liongate::snapshot

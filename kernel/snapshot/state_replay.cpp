@@ -112,13 +112,17 @@ Result<void> StateReplay::apply(EventSeq seq, std::string_view bytes) {
   return {};
 }
 
-Result<void> StateReplay::run_to(EventSeq until) {
+Result<void> StateReplay::run_to(EventSeq until, const ReplayProgress& progress) {
+  constexpr EventSeq kEventsBetweenAsks = 10'000;  // some milliseconds
   while (state_.seq < until) {
     EventSeq seq = 0;
     std::string_view bytes;
     LG_ASSIGN(const bool more, reader_->next_bytes(seq, bytes));
     if (!more) break;
     LG_TRY(apply(seq, bytes));
+    if (progress && seq % kEventsBetweenAsks == 0 && !progress(seq)) {
+      return make_error(Reason::kCancelled, "the replay of the log was ended early");
+    }
   }
   state_.log_time_ns = event_.time().seconds() * 1'000'000'000 + event_.time().nanos();
   return {};

@@ -9,6 +9,7 @@
 // contradict those before them; what the log's reader returns.
 #pragma once
 
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -33,6 +34,9 @@ struct ReplayedState {
   v1::KernelState message() const;
 };
 
+// How far a replay is: asked now and then; false ends it with kCancelled.
+using ReplayProgress = std::function<bool(EventSeq done)>;
+
 inline constexpr EventSeq kToTheEnd = std::numeric_limits<EventSeq>::max();
 
 // A replay that stops where it is told to.
@@ -45,7 +49,7 @@ class StateReplay {
   static Result<StateReplay> begin(const event_log::LogView& log, SnapshotStore* store, Base base,
                                    EventSeq until = kToTheEnd);
   // Applies the events up to `until`, or to the end of the log.
-  Result<void> run_to(EventSeq until);
+  Result<void> run_to(EventSeq until, const ReplayProgress& progress = {});
 
   const ReplayedState& state() const { return state_; }
   ReplayedState take() && { return std::move(state_); }

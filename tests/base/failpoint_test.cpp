@@ -46,10 +46,17 @@ TEST_CASE("an armed failpoint kills the process at the reach it was told") {
   CHECK(passes_before_death("log.sealed:crash") == -1);
 }
 
+TEST_CASE("an armed failpoint throws, where that was asked for") {
+  REQUIRE(failpoint::arm("log.before_seal:throw:2"));
+  failpoint::reach(failpoint::Point::kLogBeforeSeal);
+  CHECK_THROWS_AS(failpoint::reach(failpoint::Point::kLogBeforeSeal), std::runtime_error);
+  failpoint::reach(failpoint::Point::kLogBeforeSeal);
+}
+
 TEST_CASE("what is no failpoint is refused with the way to the names") {
   for (const char* text : {"", "log.after_write", "log.after_write:", "log.nowhere:crash", "log.after_write:hang",
                            "log.after_write:crash:", "log.after_write:crash:0", "log.after_write:crash:x",
-                           "log.after_write:crash:1x", "log.after_write:crash1"}) {
+                           "log.after_write:crash:1x", "log.after_write:crash1", "log.after_write:throw0"}) {
     const Result<void> armed = failpoint::arm(text);
     INFO(text);
     REQUIRE_FALSE(armed.has_value());

@@ -79,6 +79,30 @@ def test_a_daemon_that_dies_there_loses_nothing(make_daemon: Callable[..., Daemo
     counted.note(f"killed at {name}:{count}: {len(acknowledged)} acknowledged results of {len(ends)} calls, none lost")
 
 
+@pytest.mark.parametrize(("name", "thread"), [("call.ended", "liongated"), ("log.after_write", "log-writer")])
+def test_an_exception_that_nobody_expects_ends_the_daemon_with_last_words(
+    make_daemon: Callable[..., Daemon], name: str, thread: str
+) -> None:
+    daemon = make_daemon().start()
+    plugin_id = daemon.load("echo").plugin_id
+    acknowledged = daemon.invoke("echo", "before").execution_id
+    assert daemon.stop() == 0
+    daemon.env = {"LIONGATE_FAILPOINT": f"{name}:throw:{3 if name.startswith('log.') else 1}"}
+    try:
+        daemon.start()
+        with pytest.raises(Exception, match="(?i)unavailable|closed|reset|connect"):
+            daemon.invoke("echo", "during")
+    except DidNotStart as refused:
+        assert refused.exit_code == -signal.SIGABRT, refused.log
+    daemon.disconnect()
+    assert daemon.wait() == -signal.SIGABRT
+    assert f"thread {thread}: nobody expected: a failpoint threw; this is a defect" in daemon.log_text()
+    daemon.env = {}
+    daemon.start()
+    assert daemon.wait_state("echo", "RUNNING").plugin_id == plugin_id
+    assert terminals_by_execution(daemon.events())[acknowledged] == ["PluginResult"]
+
+
 def test_there_are_failpoints() -> None:
     assert len(NAMES) >= 15 and len(set(NAMES)) == len(NAMES)
 

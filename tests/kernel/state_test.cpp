@@ -146,3 +146,29 @@ TEST_CASE("the canonical form does not depend on the order of a map") {
   for (int i = 99; i >= 0; --i) backwards["p" + std::to_string(i)] = "1";
   CHECK(registry::state_sha256(one) == registry::state_sha256(other));
 }
+
+TEST_CASE("a check of the state ends early when nobody wants it any more") {
+  const TemporaryFolder folder;
+  const SystemClock clock;
+  event_log::Options options;
+  options.folder = folder.path;
+  {
+    auto log = event_log::EventLog::open(options, {}, clock).value();
+    v1::Event event;
+    event.set_type("ClockJumped");
+    for (int i = 0; i < 10'001; ++i) {
+      REQUIRE(log->append(event, event_log::SyncClass::kEventually, event_log::RecordUse::kNewWork));
+    }
+    REQUIRE(log->close());
+  }
+  const auto log = event_log::view_offline(folder.path).value();
+  EventSeq told = 0;
+  const auto ended = snapshot::verify_state(log, nullptr, std::nullopt, [&](EventSeq done) {
+    told = done;
+    return false;
+  });
+  REQUIRE_FALSE(ended);
+  CHECK(ended.error().reason == Reason::kCancelled);
+  CHECK(told == 10'000);
+  CHECK(snapshot::verify_state(log, nullptr, std::nullopt)->seq == 10'001);
+}
