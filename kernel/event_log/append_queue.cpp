@@ -69,11 +69,15 @@ AppendQueue::Push AppendQueue::push(const v1::Event& event, std::size_t body_byt
     begin_record(record, RecordKind::kEvent, event.seq(), time_ns, body_bytes);
     event.SerializeWithCachedSizesToArray(reinterpret_cast<std::uint8_t*>(record.data() + kRecordHeaderBytes));
     backlog_bytes_ += bytes;
+    untaken_bytes_ += bytes;
     ++backlog_records_;
     sync_ = sync_ || sync != SyncClass::kEventually;
     if (sync == SyncClass::kNow) {
       notify = !urgent_ && sleep_ != Sleep::kAwake;
       urgent_ = true;
+    } else if (!sync_ && untaken_bytes_ >= limits::kLogWriteAheadBytes) {
+      notify = !ample_ && sleep_ != Sleep::kAwake;
+      ample_ = true;
     } else {
       // A writer that dozes wakes within kLogBatchDelayMs by itself: one wake-up less for each call.
       notify = sleep_ == Sleep::kDeep;
@@ -90,7 +94,7 @@ AppendQueue::Taken AppendQueue::take(std::optional<runtime::SteadyClock::time_po
   std::unique_lock lock(mutex_);
   auto deadline = SteadyClock::now() + kDoze;
   bool dozed = false;  // a whole doze passed without anything urgent
-  while (!urgent_ && !stop_ && !poked_) {
+  while (!urgent_ && !stop_ && !poked_ && !ample_) {
     if (dozed && !batches_.empty()) break;
     if (due && SteadyClock::now() >= *due) break;
     if (dozed) {
@@ -111,7 +115,8 @@ AppendQueue::Taken AppendQueue::take(std::optional<runtime::SteadyClock::time_po
   sleep_ = Sleep::kAwake;
   Taken taken{.batches = std::move(batches_), .sync = sync_, .stop = stop_};
   batches_.clear();
-  urgent_ = sync_ = poked_ = false;
+  untaken_bytes_ = 0;
+  urgent_ = sync_ = poked_ = ample_ = false;
   return taken;
 }
 

@@ -1,6 +1,9 @@
 // Where the kernel thread leaves serialised events and the writer thread takes them: whole batches, swapped under a
 // mutex that is held for the time of one serialisation at most.
 //
+// Of a large group of events that one sync will make durable, the writer is given each limits::kLogWriteAheadBytes at
+// once, without the sync: checksums, hash and write then go on beside the making of the rest.
+//
 // Ownership and thread: owned by the log. `push` belongs to the kernel thread, `take` and `recycle` to the writer
 // thread, `stop` and `poke` to any. Buffers go back and forth between the two and are not allocated anew.
 // Errors: `push` says when the bound is reached.
@@ -82,7 +85,9 @@ class AppendQueue {
   std::vector<Batch> free_;
   std::size_t backlog_bytes_ = 0;  // pushed and not recycled
   std::size_t backlog_records_ = 0;
+  std::size_t untaken_bytes_ = 0;  // in batches_
   bool urgent_ = false;
+  bool ample_ = false;  // there is enough to write, though nobody waits for it yet
   bool sync_ = false;
   bool stop_ = false;
   bool poked_ = false;

@@ -91,6 +91,7 @@ std::vector<Damage> CheckpointAudit::take_damages() {
 }
 
 void CheckpointAudit::begin_segment(const SegmentHeader& header, Place place) {
+  if (origin_.empty()) origin_ = checkpoint_origin(header.node);  // the log's first segment was made since it was asked
   segment_ = segment_name(header.first_seq);
   beginning_checked_ = false;
   last_offset_ = 0;
@@ -181,6 +182,7 @@ void CheckpointAudit::compare_kept(std::uint64_t offset) {
 
 void CheckpointAudit::judge_kept(Verification& result) {
   if (!kept_) return;
+  if (kept_->tree_size == 0) verdict_ = CheckpointVerdict::kExtends;  // of a log that held nothing: any goes on from it
   const std::string kept = "the checkpoint of " + signing::time_text(kept_->time_ns) + " covers events up to " +
                            std::to_string(kept_->last_seq);
   if (verdict_ == CheckpointVerdict::kNone) {

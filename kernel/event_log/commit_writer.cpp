@@ -3,18 +3,19 @@
 #include <algorithm>
 
 #include "kernel/base/failpoint.h"
+#include "kernel/base/limits.h"
+#include "kernel/base/sys.h"
 
 namespace liongate::event_log {
 namespace {
 
-constexpr std::uint64_t kBatchBytesMax = 4 * 1024 * 1024;
 constexpr std::chrono::milliseconds kStallRetryDelay{100};
 
 std::size_t batch_bytes_max(const Options& options) {
   const std::uint64_t checkpoints = options.open_key ? 2 * kCheckpointBatchBytesMax : 0;
   const std::uint64_t kOverhead = kSegmentHeaderBytes + 2 * kLinkRecordBytes + checkpoints;
   const std::uint64_t room = options.segment_bytes > 2 * kOverhead ? options.segment_bytes - kOverhead : kOverhead;
-  return static_cast<std::size_t>(std::min(kBatchBytesMax, room));
+  return static_cast<std::size_t>(std::min(limits::kLogBatchBytesMax, room));
 }
 
 }  // namespace
@@ -47,6 +48,7 @@ Result<void> CommitWriter::close() {
 }
 
 void CommitWriter::run() {
+  sys::name_thread("log-writer");
   for (;;) {
     const std::optional<runtime::SteadyClock::time_point> due = sync_due_ && checkpoint_due_
                                                                     ? std::min(*sync_due_, *checkpoint_due_)

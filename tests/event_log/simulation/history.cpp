@@ -1,7 +1,9 @@
 #include "tests/event_log/simulation/history.h"
 
 #include <algorithm>
+#include <array>
 #include <map>
+#include <utility>
 
 #include "kernel/event_log/event_log.h"
 #include "kernel/event_log/reader.h"
@@ -18,7 +20,8 @@ using event_log::RecordUse;
 using event_log::SyncClass;
 
 constexpr std::int64_t kSecondNs = 1'000'000'000;
-constexpr std::int64_t kAnswerWithinNs = 3600 * kSecondNs;  // of simulated time: nobody waits longer for the disk
+constexpr std::uint64_t kSignedSegmentBytesMin = 32 * 1024;  // a checkpoint at the beginning and one at the end fit
+constexpr std::int64_t kAnswerWithinNs = 3600 * kSecondNs;   // of simulated time: nobody waits longer for the disk
 
 struct Violation {
   std::string what;
@@ -51,6 +54,7 @@ class History {
 
  private:
   FaultPlan draw_plan();
+  void sign_checkpoints();
   void live(const FaultPlan& plan);
   void act(Ears& ears);
   void append(Ears& ears);
@@ -60,6 +64,8 @@ class History {
   void check_before_recovery();
   void check_recovered(EventSeq last_seq, bool killed);
   void check_event(EventSeq seq, std::string_view bytes);
+  void export_checkpoint(Ears& ears);
+  void check_exported();
   void end_life(Ears& ears);
   void close(Ears& ears);
   void crash(FaultPlan::Crash kind);
@@ -81,6 +87,9 @@ class History {
   EventSeq committed_ = 0;  // readers could see it
   EventSeq awaited_ = 0;    // the last one that somebody wants on disk
   bool killed_ = false;     // the last life ended by a kill: the page cache is as it was
+  // Of a history that signs: the key it signs with, and the checkpoints that somebody took away.
+  std::optional<signing::NoteKey> key_;
+  std::vector<std::string> exported_;
 };
 
 FaultPlan History::draw_plan() {
@@ -182,6 +191,38 @@ void History::read_on(EventReader& reader) {
   }
 }
 
+// Asked of a log whose disk may fail or be full meanwhile: then there is none, but an answer there always is.
+void History::export_checkpoint(Ears& ears) {
+  const auto note = log_->checkpoint();
+  trace_.add(note ? "exported a checkpoint" : "no checkpoint: " + note.error().message);
+  if (note) {
+    exported_.push_back(*note);
+    ++counts_.checkpoints;
+  } else if (!ears.fatal && !mount_->dead() && !mount_->had_no_space() && !mount_->fatal_fault()) {
+    throw Violation{"a checkpoint was refused: " + note.error().message};
+  }
+}
+
+// Whatever happened since, the log goes on from what was signed; only retention can take the proof away.
+void History::check_exported() {
+  if (exported_.empty()) return;
+  const std::string& oldest = exported_.front();
+  const std::string& any = exported_[random_.below(exported_.size())];
+  for (const std::string* note : {&oldest, &any, &std::as_const(exported_.back())}) {
+    const auto honest = std::make_shared<Mount>(disk_, FaultPlan{});
+    event_log::Evidence evidence{.keys = {}, .trusted = key_, .checkpoint = *note};
+    evidence.keys.add(*key_);
+    const auto found = event_log::verify_storage(*honest, event_log::LogState::kAtRest, evidence);
+    if (!found) throw Violation{"verify against a checkpoint: " + found.error().message};
+    if (!found->damages.empty()) throw Violation{"against a checkpoint: " + found->damages.front().message};
+    const bool removed = found->verdict == event_log::CheckpointVerdict::kNotProvable;
+    if (removed && log_options_.retention_bytes_max != 0) continue;
+    if (found->verdict != event_log::CheckpointVerdict::kExtends) {
+      throw Violation{"the log does not extend a checkpoint that was taken from it"};
+    }
+  }
+}
+
 void History::check_living() {
   const auto found =
       event_log::verify_storage(*std::make_shared<Mount>(disk_, FaultPlan{}), event_log::LogState::kWritten);
@@ -202,6 +243,8 @@ void History::act(Ears& ears) {
     read_on(*follower_);
   } else if (choice < 96) {
     if (auto reader = log_->read(random_.below(submitted_.size() + 1))) read_on(**reader);
+  } else if (choice < 97 && log_options_.open_key) {
+    export_checkpoint(ears);
   } else if (choice < 98) {
     clock_.offset_ns += static_cast<std::int64_t>(random_.below(7200)) * kSecondNs - 3600 * kSecondNs;
   } else {
@@ -294,6 +337,7 @@ void History::live(const FaultPlan& plan) {
                       " were recovered"};
     }
     if (!mount_->dead()) check_recovered(last_seq, killed_);
+    if (!mount_->dead()) check_exported();
     // From here on it says that all of these are durable.
     submitted_.resize(std::min<std::size_t>(submitted_.size(), last_seq));
     acknowledged_ = committed_ = awaited_ = ears->durable = ears->committed = last_seq;
@@ -322,11 +366,29 @@ void History::live(const FaultPlan& plan) {
   if (ears->wrong) throw Violation{*ears->wrong};
 }
 
+// A key that is the same in every history: what it is cannot matter. Checkpoints come often, to meet every fault.
+void History::sign_checkpoints() {
+  const auto signer_for = [](const std::string& name) {
+    constexpr std::array<std::byte, signing::kSeedBytes> kSeed{};
+    return signing::NoteSigner(name, signing::PrivateKey::from_seed(kSeed));
+  };
+  log_options_.segment_bytes += kSignedSegmentBytesMin;
+  log_options_.checkpoint_interval = std::chrono::milliseconds(random_.between(1, 2000));
+  log_options_.open_key = [this, signer_for](const signing::SigningLog& asks) -> Result<signing::NoteSigner> {
+    // As the folder of keys does: a log that holds nothing yet takes the name of the key that is there.
+    const bool keeps_name = key_ && asks.age == signing::SigningLog::Age::kNew;
+    signing::NoteSigner signer = signer_for(keeps_name ? key_->name : asks.name);
+    key_ = signer.public_key();
+    return signer;
+  };
+}
+
 HistoryResult History::run() {
   HistoryResult result;
   const Fibers fibers(random_, "seed " + std::to_string(options_.seed));
   log_options_ = {.folder = "", .segment_bytes = 4096 * random_.between(2, 12)};
   if (random_.one_in(4)) log_options_.retention_bytes_max = log_options_.segment_bytes * random_.between(2, 4);
+  if (random_.one_in(3)) sign_checkpoints();
   try {
     const std::uint64_t lives = random_.between(2, 6);
     for (std::uint64_t life = 0; life < lives; ++life) live(draw_plan());
@@ -356,6 +418,7 @@ HistoryCounts& HistoryCounts::operator+=(const HistoryCounts& other) {
   full_disks += other.full_disks;
   submitted += other.submitted;
   acknowledged += other.acknowledged;
+  checkpoints += other.checkpoints;
   events_read += other.events_read;
   operations += other.operations;
   return *this;

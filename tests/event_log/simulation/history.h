@@ -3,7 +3,8 @@
 //
 // The laws: what was acknowledged is recovered; what is recovered is a prefix of what was submitted, byte for byte and
 // without a gap; a kill loses nothing that was written; verify finds nothing in what was recovered, and nothing but a
-// torn tail before; an honest disk is never a reason to refuse or to give up; whoever waits is answered.
+// torn tail before; an honest disk is never a reason to refuse or to give up; whoever waits is answered; the log
+// extends every signed checkpoint that was ever taken from it.
 //
 // Ownership and thread: `run_history` is one call on one thread and leaves nothing behind. Errors: in the result.
 #pragma once
@@ -32,6 +33,7 @@ struct HistoryCounts {
   std::uint64_t full_disks = 0;    // lives that met one
   std::uint64_t submitted = 0;
   std::uint64_t acknowledged = 0;
+  std::uint64_t checkpoints = 0;  // exported and kept
   std::uint64_t events_read = 0;
   std::uint64_t operations = 0;
 

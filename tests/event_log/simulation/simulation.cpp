@@ -46,13 +46,14 @@ void print_counts(std::uint64_t histories, const HistoryCounts& counts) {
       "cuts, "
       "%llu failures of the disk; %llu met a full disk\n"
       "counts: %llu events submitted, %llu acknowledged at their histories' ends, %llu read back and compared; %llu "
-      "operations\n",
+      "operations; %llu checkpoints exported\n",
       static_cast<unsigned long long>(histories), static_cast<unsigned long long>(counts.lives),
       static_cast<unsigned long long>(counts.recoveries), static_cast<unsigned long long>(counts.torn_tails),
       static_cast<unsigned long long>(counts.kills), static_cast<unsigned long long>(counts.power_cuts),
       static_cast<unsigned long long>(counts.fatal_faults), static_cast<unsigned long long>(counts.full_disks),
       static_cast<unsigned long long>(counts.submitted), static_cast<unsigned long long>(counts.acknowledged),
-      static_cast<unsigned long long>(counts.events_read), static_cast<unsigned long long>(counts.operations));
+      static_cast<unsigned long long>(counts.events_read), static_cast<unsigned long long>(counts.operations),
+      static_cast<unsigned long long>(counts.checkpoints));
 }
 
 }  // namespace
