@@ -13,6 +13,7 @@ from harness.daemon import Daemon, DidNotStart
 from harness.waiting import eventually
 
 DISK_BYTES = 40 * 1024 * 1024
+EXT4_BYTES = 128 * 1024 * 1024
 INPUT = "i" * 60_000  # stored whole, so that a call needs room in the log
 CALLS_MAX = 2000
 RECOVERS_WITHIN_S = 10.0
@@ -169,11 +170,72 @@ def test_a_start_on_a_file_system_that_is_read_only_says_so(small: tuple[Daemon,
 
 
 def test_a_log_that_is_written_cannot_be_made_read_only_below_the_daemon(small: tuple[Daemon, Disk]) -> None:
-    """The kernel refuses a remount while a file is open for writing; the daemon notices nothing of the attempt. What a
-    file system that failed does to an open log (EROFS) is tests/event_log/storage_fault_test.cpp's to show."""
+    """The kernel refuses a remount while a file is open for writing; the daemon notices nothing of the attempt."""
     daemon, disk = small
     daemon.start()
     daemon.load("hello")
     attempted = disk.remount("ro")
     assert attempted.returncode != 0 and "busy" in attempted.stderr
     assert daemon.invoke("hello", "x").text == "Hello from hello: x"
+
+
+@pytest.fixture
+def failing(make_daemon: Callable[..., Daemon]) -> Iterator[tuple[Daemon, str]]:
+    """A daemon, not started, whose state lies on an ext4 that becomes read-only when it finds an error; its device."""
+    daemon = make_daemon()
+    image = paths.TMPDIR / f"{daemon.state_dir.parent.name}.ext4"
+    with open(image, "wb") as file:
+        file.truncate(EXT4_BYTES)
+    daemon.state_dir.mkdir(mode=0o700)
+    try:
+        made = subprocess.run(["mkfs.ext4", "-q", str(image)], capture_output=True, text=True, check=False)
+        mounted = mount("-o", "loop,errors=remount-ro", str(image), str(daemon.state_dir))
+        if made.returncode != 0 or mounted.returncode != 0:
+            pytest.skip(f"this host mounts no ext4 from a file: {made.stderr.strip() or mounted.stderr.strip()}")
+        source = subprocess.run(["findmnt", "-n", "-o", "SOURCE", str(daemon.state_dir)], capture_output=True,
+                                text=True, check=True)
+        device = Path(source.stdout.strip()).name
+        if not Path(f"/sys/fs/ext4/{device}/trigger_fs_error").exists():
+            pytest.skip("this kernel's ext4 cannot be told to find an error")
+        daemon.state_dir.chmod(0o700)
+        yield daemon, device
+    finally:
+        if daemon.process is not None:
+            daemon.kill()
+        subprocess.run(["umount", "-q", str(daemon.state_dir)], check=False)
+        image.unlink()
+
+
+def test_a_file_system_that_becomes_read_only_below_the_daemon_ends_it_and_loses_nothing(
+    failing: tuple[Daemon, str],
+) -> None:
+    """What `errors=remount-ro` does when a disk begins to fail: the one remount that open files do not prevent."""
+    daemon, device = failing
+    daemon.start()
+    plugin_id = daemon.load("hello").plugin_id
+    acknowledged = [daemon.invoke("hello", str(number)).execution_id for number in range(20)]
+    Path(f"/sys/fs/ext4/{device}/trigger_fs_error").write_text("a test", encoding="ascii")
+    refusal = daemon.invoke_later("hello", "too late").outcome()
+    assert isinstance(refusal, wire.Refusal)
+    daemon.disconnect()
+    assert daemon.wait() == 1
+    last = daemon.log_text()
+    assert "Read-only file system" in last and str(daemon.state_dir / "log") in last
+    # It stays down while the file system is as it is, and says why.
+    with pytest.raises(DidNotStart) as refused:
+        daemon.start()
+    assert refused.value.exit_code == 1
+    assert "Read-only file system" in refused.value.log and "hint: " in refused.value.log
+    # An administrator mounts it anew.
+    source = subprocess.run(["umount", str(daemon.state_dir)], capture_output=True, text=True, check=False)
+    assert source.returncode == 0, source.stderr
+    image = paths.TMPDIR / f"{daemon.state_dir.parent.name}.ext4"
+    subprocess.run(["e2fsck", "-p", "-f", str(image)], capture_output=True, check=False)
+    assert mount("-o", "loop", str(image), str(daemon.state_dir)).returncode == 0
+    daemon.start()
+    assert daemon.wait_state("hello", "RUNNING").plugin_id == plugin_id
+    kept = [event.plugin_result.execution_id for event in daemon.events() if event.type == "PluginResult"]
+    assert [execution for execution in acknowledged if kept.count(execution) != 1] == []
+    assert command_line.run(paths.LIONGATECTL, "--socket", daemon.socket, "verify-log").text.startswith("intact")
+    daemon.disconnect()
+    assert daemon.stop() == 0

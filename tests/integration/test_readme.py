@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import subprocess
 
-from harness import command_line, paths
+from harness import command_line, pages, paths
 from harness.workshop import Workshop
 
 README = (paths.ROOT / "README.md").read_text(encoding="utf-8")
@@ -22,19 +22,8 @@ def block(language: str) -> str:
 
 def test_the_page_of_use_works_as_it_stands(can_confine: None) -> None:
     folder = paths.TMPDIR / "readme"
-    script = ["set -e"]
-    for line in block("sh").replace("/tmp/liongate-readme", str(folder)).splitlines():
-        if line.startswith("make "):
-            continue  # what is tested is built
-        line = re.sub(r"(\$PWD/)?build/release", str(paths.BUILD), line)
-        if line.endswith("&"):
-            # A reader takes longer to type the next line than the daemon takes to listen.
-            line += "\nuntil [ -S $LIONGATE_SOCKET ]; do sleep 0.02; done"
-        script.append(line)
-    script.append("wait")
     try:
-        outcome = subprocess.run(["bash", "-c", "\n".join(script)], cwd=paths.ROOT, capture_output=True, text=True,
-                                 timeout=60, check=False)
+        outcome = pages.run(block("sh") + "wait\n", "/tmp/liongate-readme", folder)
         assert outcome.returncode == 0, outcome.stderr
         assert "Hello from hello: test" in outcome.stdout
         for word in ("running", "system call filter", "PluginInvoked", "PluginResult", "intact"):

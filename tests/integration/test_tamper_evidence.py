@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import shutil
 import struct
 import subprocess
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from harness import command_line, paths
+from harness import command_line, pages, paths
 from harness.daemon import Daemon, DidNotStart
 from harness.waiting import eventually
 
@@ -413,19 +412,9 @@ def test_keys_that_others_can_reach_stop_the_daemon(daemon: Daemon, kept: Kept, 
 
 def test_the_page_works_as_it_stands(can_confine: None) -> None:
     page = (paths.ROOT / "docs" / "event-log.md").read_text(encoding="utf-8")
-    section = page[page.index("## Tamper evidence"):]
     folder = paths.SPACE / "page"
-    script = ["set -ex"]
-    for line in "\n".join(re.findall(r"```sh\n(.*?)```", section, re.DOTALL)).splitlines():
-        if line.startswith("make "):
-            continue  # what is tested is built
-        line = re.sub(r"(\$PWD/)?build/release", str(paths.BUILD), line.replace("/tmp/liongate-tamper", str(folder)))
-        if line.endswith("&"):
-            # A reader takes longer to type the next line than the daemon takes to listen.
-            line += "\nuntil [ -S $LIONGATE_SOCKET ]; do sleep 0.02; done"
-        script.append(line)
-    outcome = subprocess.run(["bash", "-c", "\n".join(script)], cwd=paths.ROOT, capture_output=True, text=True,
-                             timeout=60, check=False, env=paths.clean_environment())
+    commands = pages.blocks(pages.section(page, "## Tamper evidence"))
+    outcome = pages.run(commands, "/tmp/liongate-tamper", folder)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     for told in ("proved: the log extends the checkpoint", "nothing in it is signed", "history_rewritten"):
         assert told in outcome.stdout
