@@ -23,7 +23,8 @@ class FrameDecoder {
   void filled(std::size_t read_bytes) { end_ += read_bytes; }
 
   // Takes the next whole frame out of what was read. Returns false when more bytes are needed. A length of 0 or above
-  // the bound, more than limits::kFrameFieldsMax fields, or bytes that are no Frame, is kPluginProtocolError; the decoder is of no use after it.
+  // the bound, more than limits::kFrameFieldsMax fields, or bytes that are no Frame, is kPluginProtocolError; the
+  // decoder is of no use after it.
   Result<bool> next(v1::Frame& frame);
 
   // True while the beginning of a frame was read and its end was not.
