@@ -23,6 +23,7 @@ def with_limits(name, **limits):
     shutil.copytree(f"{TEST_PLUGINS}/{name}", folder)
     with open(f"{folder}/manifest.toml", "a", encoding="utf-8") as manifest:
         manifest.write("[limits]\n" + "".join(f"{key} = {value}\n" for key, value in limits.items()))
+    ctl("unload-plugin", name.replace("_", "-"))  # what a check that failed may have left
     ctl_ok("load-plugin", "--manifest", f"{folder}/manifest.toml")
     return name.replace("_", "-")
 
