@@ -423,7 +423,9 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   std::error_code error;
   config.state_dir = std::filesystem::canonical(config.state_dir, error).string();
   LG_ASSIGN(foundation.listening_socket, listen_on(config.socket));
-  config.socket = std::filesystem::absolute(config.socket, error).lexically_normal().string();
+  // By its real folder: a grant that names that one is a grant of the socket, however the configuration spells it.
+  const std::filesystem::path socket = std::filesystem::absolute(config.socket, error).lexically_normal();
+  config.socket = (std::filesystem::weakly_canonical(socket.parent_path(), error) / socket.filename()).string();
   auto launcher = obtain_launcher(config, foundation.program_folder, service);
   if (!launcher) {
     ::unlink(config.socket.c_str());  // made a moment ago; nobody will ever answer there

@@ -83,7 +83,8 @@ Result<void> Loader::check(const Load& load) {
 }
 
 Result<void> Loader::check_policy(const Load& load) {
-  auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder());
+  auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder(),
+                                {load.loaded.manifest_path(), load.loaded.entry_point_path()});
   if (!refusal) return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
   v1::Event event;
   fill_denial(event, *refusal, "load");

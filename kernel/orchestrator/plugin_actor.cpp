@@ -142,7 +142,8 @@ void PluginActor::start(const std::string& actor, Done done) {
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
   ending_ = false;
   if (const auto refusal =
-          policy::refuse(context_.settings.policy, record_.loaded().manifest(), record_.loaded().folder())) {
+          policy::refuse(context_.settings.policy, record_.loaded().manifest(), record_.loaded().folder(),
+                         {record_.loaded().manifest_path(), record_.loaded().entry_point_path()})) {
     v1::Event denial = plugin_event("PermissionDenied", record_, actor);
     fill_denial(denial, *refusal, "start");
     if (const auto recorded = context_.journal.record_state(denial); !recorded) {

@@ -45,7 +45,7 @@ bool rule_matches(const Rule& rule, const std::string& plugin, const std::vector
 }
 
 std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::string& permission,
-                                             const std::string& folder) {
+                                             const std::string& folder, std::vector<std::string> own_files) {
   const std::size_t colon = permission.find(':');
   const std::string kind = permission.substr(0, colon);
   if (kind != "fs_read" && kind != "fs_write") return std::nullopt;
@@ -62,8 +62,10 @@ std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::st
                      "grant a folder that neither contains nor lies in the daemon's state and socket folders");
     }
   }
-  if (kind == "fs_write" && is_same_or_inside(folder, path)) {
-    return refusal(permission, "own program", path + " holds the plugin's own program",
+  own_files.push_back(folder);
+  for (const std::string& own : own_files) {
+    if (kind != "fs_write" || own.empty() || !is_same_or_inside(own, path)) continue;
+    return refusal(permission, "own program", path + " is or holds the plugin's own program or manifest",
                    "grant a folder below the plugin's, or elsewhere: a plugin never writes what it runs");
   }
   return std::nullopt;
@@ -105,12 +107,13 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder) {
+std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder,
+                              const std::vector<std::string>& own_files) {
   for (const std::string& permission : manifest.permissions()) {
     if (permission == "forbidden" || permission.starts_with("forbidden:")) {
       return refusal(permission, "forbidden", "no policy can grant it", "remove it from the manifest's permissions");
     }
-    if (auto found = refuse_protected_path(policy, permission, folder)) return found;
+    if (auto found = refuse_protected_path(policy, permission, folder, own_files)) return found;
     if (auto found = refuse_loader_variable(permission)) return found;
     const std::vector<std::string> spellings = spellings_of(permission, folder);
     bool decided = false;

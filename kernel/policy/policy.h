@@ -38,8 +38,10 @@ struct Refusal {
   Error error;       // kPermissionDenied
 };
 
-// Returns the first refusal, or nothing when every permission is granted. `folder` resolves relative paths.
-std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder);
+// Returns the first refusal, or nothing when every permission is granted. `folder` resolves relative paths; `own_files`
+// are the manifest and the program, as far as they are files, which the plugin itself never may write.
+std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder,
+                              const std::vector<std::string>& own_files = {});
 
 // True if `text` matches the shell glob `pattern`: * for any run of characters, ? for one.
 bool glob_matches(std::string_view pattern, std::string_view text);

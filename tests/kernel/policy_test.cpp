@@ -133,6 +133,22 @@ TEST_CASE("spellings of a protected path are seen through") {
   CHECK(refused_by(generous, "fs_read:/srv/../var/lib/liongate/log") == "protected folder");
 }
 
+TEST_CASE("a plugin never may write its own manifest or program, wherever they lie") {
+  const Policy generous = development({{"*", "*", true}});
+  const std::vector<std::string> own{"/plugins/hello/manifest.toml", "/plugins/hello/bin/main.py"};
+  const auto rule = [&](const std::string& permission) {
+    const auto refusal = refuse(generous, manifest_asking({permission}), "/plugins/hello", own);
+    return refusal ? refusal->rule : "granted";
+  };
+  for (const char* path :
+       {"./manifest.toml", "/plugins/hello/manifest.toml", "bin", "./bin/main.py", ".", "/plugins"}) {
+    INFO(path);
+    CHECK(rule(std::string("fs_write:") + path) == "own program");
+  }
+  CHECK(rule("fs_write:./output") == "granted");
+  CHECK(rule("fs_read:./manifest.toml") == "granted");
+}
+
 TEST_CASE("variables that steer the loader are never granted") {
   const Policy generous = development({{"*", "*", true}});
   for (const char* name : {"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GLIBC_TUNABLES", "GCONV_PATH"}) {

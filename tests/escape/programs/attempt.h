@@ -15,6 +15,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace liongate::escape {
 
@@ -45,9 +46,22 @@ class Report {
   void say(const std::string& name, const std::string& outcome);
   const std::string& text() const { return text_; }
 
+  // Makes the answer of the call a failure, or gives it so many warnings.
+  void fail_with(std::string code, std::string message) {
+    failure_code_ = std::move(code);
+    failure_message_ = std::move(message);
+  }
+  void warn(int count) { warnings_ = count; }
+  const std::string& failure_code() const { return failure_code_; }
+  const std::string& failure_message() const { return failure_message_; }
+  int warnings() const { return warnings_; }
+
  private:
   bool is_control_;
   std::string text_;
+  std::string failure_code_;
+  std::string failure_message_;
+  int warnings_ = 0;
 };
 
 struct Check {

@@ -29,12 +29,23 @@ const Check* find_check(std::string_view id) {
   return nullptr;
 }
 
-std::string run_check(std::string_view id, const Scene& scene) {
-  const Check* check = find_check(id);
-  if (check == nullptr) return "unknown=" + std::string(id) + "\n";
+Report run_check(std::string_view id, const Scene& scene) {
   Report report(scene);
-  check->run(scene, report);
-  return report.text();
+  const Check* check = find_check(id);
+  if (check == nullptr) {
+    report.say("unknown", std::string(id));
+  } else {
+    check->run(scene, report);
+  }
+  return report;
+}
+
+plugin::Outcome answer(plugin::Call& call) {
+  const Report report = run_check(call.operation(), Scene(call.input()));
+  if (!report.failure_code().empty()) return plugin::Failure{report.failure_code(), report.failure_message()};
+  plugin::Outcome outcome = report.text();
+  for (int count = 0; count < report.warnings(); ++count) outcome.warn("w");
+  return outcome;
 }
 
 std::string read_stdin() {
@@ -70,7 +81,7 @@ int control(std::string_view id) {
   }
   const pid_t child = ::fork();
   if (child == 0) {
-    const std::string text = run_check(id, Scene(scene + "\nplace=control\n"));
+    const std::string text = run_check(id, Scene(scene + "\nplace=control\n")).text();
     std::fwrite(text.data(), 1, text.size(), stdout);
     std::fflush(stdout);
     ::_exit(0);
@@ -93,8 +104,6 @@ int main(int count, char** arguments) {
     return 0;
   }
   liongate::plugin::Plugin plugin({.name = "escape", .version = "0.1.0"});
-  plugin.on_any([](liongate::plugin::Call& call) -> liongate::plugin::Outcome {
-    return run_check(call.operation(), Scene(call.input()));
-  });
+  plugin.on_any(answer);
   return plugin.run();
 }

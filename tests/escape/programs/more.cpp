@@ -1,6 +1,8 @@
 // X01 and on: what is not on the list and was thought of since, or found by attacking.
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -14,6 +16,7 @@
 #include <sys/xattr.h>
 
 #include <array>
+#include <atomic>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -333,10 +336,49 @@ void fill_kernel_buffers(const Scene& scene, Report& report) {
   report.describe("pipes", [&] { return fill_pipes(wanted); });
 }
 
+// Each denied call waits for an answer from outside: many of them at once must disturb nobody, nor fill the log.
+void flood_denials(const Scene& scene, Report& report) {
+  report.describe("calls", [&] {
+    constexpr int kThreads = 8;
+    static std::atomic<bool> is_over{false};
+    std::array<pthread_t, kThreads> threads{};
+    for (pthread_t& thread : threads) {
+      ::pthread_create(
+          &thread, nullptr,
+          [](void*) -> void* {
+            while (!is_over) ::syscall(SYS_unshare, CLONE_NEWUSER);
+            return nullptr;
+          },
+          nullptr);
+    }
+    const timespec time{scene.number("seconds", 2), 0};
+    ::nanosleep(&time, nullptr);
+    is_over = true;
+    for (const pthread_t thread : threads) ::pthread_join(thread, nullptr);
+    return outcome_of(::syscall(SYS_unshare, CLONE_NEWUSER));
+  });
+}
+
+// For the driver, which moves the file about meanwhile.
+void read_file(const Scene& scene, Report& report) {
+  report.describe("file", [&] { return contents_of(scene.get("file")); });
+}
+
 constexpr Check kChecks[] = {
-    {"X12", fill_kernel_buffers},    {"X01", program_own_sockets}, {"X02", out_of_band}, {"X03", odd_flags},
-    {"X04", write_own_memory},       {"X05", weaken_walls},        {"X06", make_set_id}, {"X07", replace_mount_points},
-    {"X08", exhaust_kernel_objects}, {"X09", lock_read_only},      {"X10", share_pages}, {"X11", call_new_numbers},
+    {"X13", read_file},
+    {"X15", flood_denials},
+    {"X12", fill_kernel_buffers},
+    {"X01", program_own_sockets},
+    {"X02", out_of_band},
+    {"X03", odd_flags},
+    {"X04", write_own_memory},
+    {"X05", weaken_walls},
+    {"X06", make_set_id},
+    {"X07", replace_mount_points},
+    {"X08", exhaust_kernel_objects},
+    {"X09", lock_read_only},
+    {"X10", share_pages},
+    {"X11", call_new_numbers},
 };
 
 }  // namespace

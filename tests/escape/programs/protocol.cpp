@@ -55,6 +55,18 @@ void bad_lengths(const Scene& scene, Report& report) {
   pause_ms(5000);  // until the daemon ends it
 }
 
+// Within the protocol, and too much, or meant for the terminal of who reads it.
+void oversized_answers(const Scene& scene, Report& report) {
+  const std::string variant = scene.get("variant");
+  if (variant == "control characters") {
+    report.fail_with("FAILED", "\x1b]0;escaped\x07\nliongatectl: forged: a line (OK)\x1b[31m\x1b[2J");
+  } else if (variant == "message") {
+    report.fail_with("FAILED", std::string(15UL << 20, 'm'));
+  } else {
+    report.warn(100'000);
+  }
+}
+
 void slow_frame(const Scene&, Report& report) {
   std::string outcome = write_bytes(kOutput, header(1000));
   for (int sent = 0; sent < 1000 && outcome == "sent"; ++sent) {
@@ -158,7 +170,7 @@ void reach_daemon(const Scene& scene, Report& report) {
 
 constexpr Check kChecks[] = {
     {"M01", bad_lengths}, {"M02", slow_frame},    {"M03", broken_frames}, {"M04", flood},
-    {"M05", never_read},  {"M07", confuse_calls}, {"M12", reach_daemon},
+    {"M05", never_read},  {"M07", confuse_calls}, {"M12", reach_daemon},  {"X14", oversized_answers},
 };
 
 }  // namespace

@@ -50,6 +50,8 @@ def fewer(maximum: int, *errors: str) -> Expect:
     return Expect(f"at most {maximum}, then {' or '.join(errors)}", holds)
 
 
+# What no check named, such as a load that failed.
+UNEXPECTED = Expect("nothing else", lambda seen: False)
 EPERM = one_of("EPERM")
 ENOSYS = one_of("ENOSYS")
 NOT_THERE = one_of("ENOENT")
@@ -79,7 +81,7 @@ class Check:
     control_note: str = ""
     # Why there is none at all.
     no_control: str = ""
-    # "answers", "killed" (SIGSYS), "protocol error" or "deadline": how the call ends.
+    # "answers", "killed" (SIGSYS), "protocol error", "fails" or "deadline": how the call ends.
     ends: str = "answers"
     limits: str = ""
     scene: Mapping[str, object] = field(default_factory=dict)
@@ -98,7 +100,7 @@ class Check:
     short: bool = False
 
     def expected(self, attempt: str) -> Expect:
-        return self.expect.get(attempt) or self.expect["*"]
+        return self.expect.get(attempt) or self.expect.get("*") or UNEXPECTED
 
     def expected_words(self) -> str:
         words: list[str] = []

@@ -38,6 +38,7 @@ class ConfinedScene:
         self.folder = stage.scratch / "plugins" / self.name
         self.grants = stage.scratch / "grants" if is_granted else None
         self._resident_before = self._resident()
+        self._after_seq = 0
         self._write_plugin(self.folder, self.name, self._permissions())
 
     def _permissions(self) -> list[str]:
@@ -79,8 +80,8 @@ class ConfinedScene:
         self.stage.ctl.ok("unload-plugin", outcome.text.strip())
         return "loaded"
 
-    def try_to_load_with(self, permission: str) -> str:
-        folder = self.stage.scratch / "plugins" / f"{self.name}-{next(_numbers)}"
+    def try_to_load_with(self, permission: str, kind: str = "escape") -> str:
+        folder = self.stage.scratch / "plugins" / f"{kind}-{next(_numbers)}"
         self._write_plugin(folder, folder.name, [permission])
         try:
             return self._try_to_load(folder)
@@ -95,13 +96,29 @@ class ConfinedScene:
         finally:
             shutil.rmtree(folder)
 
+    def read_as_new_plugin(self, permission: str, file: Path) -> str:
+        """What a plugin with that grant reads there; "refused" where it could not be started."""
+        folder = self.stage.scratch / "plugins" / f"escape-{next(_numbers)}"
+        self._write_plugin(folder, folder.name, [permission])
+        try:
+            if self.stage.ctl("load-plugin", "--manifest", folder / "manifest.toml").exit_code != 0:
+                return "refused"
+            outcome = self.stage.ctl("invoke-plugin", folder.name, "--operation", "X13", "--input", f"file={file}\n")
+            self.stage.ctl.ok("unload-plugin", folder.name)
+            return outcome.text.removeprefix("file=").strip() or outcome.err
+        finally:
+            shutil.rmtree(folder)
+
+    def denial_events(self) -> int:
+        return self._denials(self._after_seq)
+
     # --- the attempt ---
 
     def run(self) -> tuple[dict[str, str], int]:
         """What was seen, by attempt, and how many denials the log holds of it."""
         if self.check.act is not None:
             return dict(self.check.act(self)), 0
-        after_seq = self.stage.daemon.status().last_seq
+        self._after_seq = self.stage.daemon.status().last_seq
         reached_before = self.stage.reached()
         loaded = self.stage.ctl("load-plugin", "--manifest", self.folder / "manifest.toml")
         if loaded.exit_code != 0:
@@ -121,7 +138,7 @@ class ConfinedScene:
             seen["listeners of the host"] = "reached"
         if took > GONE_WITHIN_S:
             seen["unload"] = f"took {took:.1f} s"
-        return seen, self._denials(after_seq)
+        return seen, self._denials(self._after_seq)
 
     def _denials(self, after_seq: int) -> int:
         if not HAS_DENIAL_EVENTS:
@@ -146,6 +163,9 @@ class ConfinedScene:
             return {self.variant or "call": "killed by SIGSYS" if signal == SIGSYS else f"killed by signal {signal}"}
         if reason == "PLUGIN_PROTOCOL_ERROR" and self.check.ends == "protocol error":
             return {self.variant or "call": "protocol error"}
+        if self.check.ends == "fails" and reason in ("PLUGIN_ERROR", "PLUGIN_PROTOCOL_ERROR"):
+            is_clean = all(letter >= " " or letter == "\n" for letter in outcome.err)
+            return {self.variant: f"{reason}, {'nothing' if is_clean else 'control characters'} for the terminal"}
         if reason == "DEADLINE_EXCEEDED" and self.check.ends == "deadline":
             return {"call": "deadline, then gone"}
         return {self.variant or "call": f"{reason}: {outcome.err.splitlines()[0]}"}

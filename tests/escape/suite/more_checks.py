@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from .check import BESIDE, ENOSYS, EPERM, Check, Expect, check, fewer, one_of
 
 READ_ONLY = one_of("EROFS", "EACCES", "EPERM", "ENOENT")
 REFUSED = one_of("EPERM", "EACCES", "EROFS", "EXDEV", "EBUSY", "ENOENT", "EINVAL", "ENOTDIR", "EISDIR", "EEXIST",
                  "EOPNOTSUPP")
 NOTTY = one_of("ENOTTY")
+DENIAL_EVENTS_MAX = 4  # the first, and what was counted meanwhile
+
+
+def _swaps(scene: Any) -> Mapping[str, str]:
+    from . import swap  # what needs the harness is not needed by who only reads the catalogue
+
+    return swap.outcomes(scene)
+
+
+def _few_events(scene: Any) -> Mapping[str, str]:
+    count = scene.denial_events()
+    return {"events": "few" if count <= DENIAL_EVENTS_MAX else str(count)}
 
 
 def _set_id() -> dict[str, Expect]:
@@ -37,6 +52,14 @@ CHECKS: list[Check] = [
     check("X10", "ioctls of file systems and of the random device", "U", NOTTY, control=BESIDE),
     check("X12", "memory of the kernel: socket buffers as large as can be had, pipes", "B", fewer(72, "EMFILE"),
           limits="[limits]\nopen_files_max = 128\n", control_scene={"mebibytes_max": 128}),
+    check("X13", "a granted folder exchanged for a link to secrets while it is being granted", "N",
+          one_of("plain", "refused"), act=_swaps, short=True),
+    check("X14", "failures of 15 MiB, full of control characters, with 100,000 warnings", "R",
+          {"*": one_of("PLUGIN_ERROR, nothing for the terminal"),
+           "warnings": one_of("PLUGIN_PROTOCOL_ERROR, nothing for the terminal")},
+          variants=("control characters", "message", "warnings"), ends="fails",
+          no_control="what the daemon makes of it is the check"),
+    check("X15", "a flood of denied calls", "B", {"calls": EPERM, "events": one_of("few")}, afterwards=_few_events),
     check("X11", "numbers that newer kernels gave out", "U", one_of("ENOSYS", "EPERM")),
 ]
 

@@ -28,12 +28,20 @@ def _identities(scene: Any) -> Mapping[str, str]:
 
 
 def _manifests(scene: Any) -> Mapping[str, str]:
+    scratch = scene.stage.scratch
     seen = {}
+    # The policy grants these plugins whatever can be granted at all.
     for permission in ("fs_read:/", "fs_write:/", "fs_read:/proc", "fs_read:/proc/1/root", "fs_read:/sys",
-                       "fs_read:/dev", "fs_write:/dev/shm/..", f"fs_read:{scene.stage.scratch}/grants/ro/../../secrets",
+                       "fs_read:/dev", "fs_read:/dev/null", "fs_write:/dev/shm/..", "fs_read:../../../../proc",
                        f"fs_read:{scene.stage.daemon.state_dir}", f"fs_write:{scene.stage.daemon.folder}",
-                       "fs_read:relative/../../..", "env:LD_PRELOAD", "env:LD_LIBRARY_PATH", "fs_write:."):
-        seen[permission.replace(str(scene.stage.scratch), "…")] = scene.try_to_load_with(permission)
+                       f"fs_read:{scene.stage.daemon.socket}", "env:LD_PRELOAD", "env:LD_LIBRARY_PATH",
+                       "env:GLIBC_TUNABLES", "fs_write:.", "fs_write:./manifest.toml", "fs_write:./escape",
+                       f"fs_write:{scratch}/plugins", "forbidden"):
+        seen[permission.replace(str(scratch), "…")] = scene.try_to_load_with(permission, "greedy")
+    # These are judged by where they lead.
+    for permission in (f"fs_read:{scratch}/grants/ro/../../secrets", f"fs_read:{scratch}/grants/ro/../..",
+                       "fs_read:../../secrets", f"fs_read:{scratch}/grants", f"fs_read://{scratch}//secrets/"):
+        seen[permission.replace(str(scratch), "…")] = scene.try_to_load_with(permission)
     for entry in ("/bin/sh", "../escape", "./../../escape", "/proc/self/exe"):
         seen[f"entry point {entry}"] = scene.try_to_load_manifest(entry_point=entry)
     return seen

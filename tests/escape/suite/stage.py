@@ -73,7 +73,8 @@ class Stage:
                    f"fs_write:{self.scratch}/grants/*"]
         rules = "".join(f'  - {{plugin: "escape-*", permission: "{permission}", allow: true}}\n'
                         for permission in granted)
-        return f"stop_grace_ms: 500\npolicy:\n{rules}"
+        # What no policy can grant is refused to these too.
+        return f'stop_grace_ms: 500\npolicy:\n{rules}  - {{plugin: "greedy-*", allow: true}}\n'
 
     def make_grants(self, folder: Path) -> None:
         """A folder to read and one to write, as a manifest would grant them; the same again for each control."""
