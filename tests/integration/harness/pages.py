@@ -47,5 +47,6 @@ def run(
             # A reader takes longer to type the next line than the daemon takes to listen.
             line += "\nuntil [ -S $LIONGATE_SOCKET ]; do sleep 0.02; done"
         script.append(line)
-    return subprocess.run([*(within or []), "bash", "-c", "\n".join(script)], cwd=paths.ROOT, capture_output=True, text=True,
-                          timeout=timeout_s, check=False, env=paths.clean_environment())
+    words = [*(within or []), "bash", "-c", "\n".join(script)]
+    return subprocess.run(words, cwd=paths.ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
+                          env=paths.clean_environment())
