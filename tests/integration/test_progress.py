@@ -1,4 +1,4 @@
-"""Work of over two seconds tells on a terminal how far it is and leaves nothing of it behind; elsewhere it is silent."""
+"""Work of over two seconds tells on a terminal how far it is and leaves nothing behind; elsewhere it is silent."""
 
 from __future__ import annotations
 
