@@ -38,6 +38,12 @@ std::string limits_text(const v1::ManifestLimits& limits) {
   if (limits.wall_time_ms_max() != 0) add("wall " + std::to_string(limits.wall_time_ms_max()) + " ms");
   if (limits.processes_max() != 0) add("processes " + std::to_string(limits.processes_max()));
   if (limits.open_files_max() != 0) add("open files " + std::to_string(limits.open_files_max()));
+  if (limits.cpu_percent_max() != 0) add("cpu share " + std::to_string(limits.cpu_percent_max()) + " %");
+  if (limits.file_size_bytes_max() != 0) add("file " + bytes_text(limits.file_size_bytes_max()));
+  if (limits.tmp_bytes_max() != 0) add("/tmp " + bytes_text(limits.tmp_bytes_max()));
+  if (limits.tmp_files_max() != 0) add("/tmp files " + std::to_string(limits.tmp_files_max()));
+  if (limits.io_bytes_per_second_max() != 0) add("disk " + bytes_text(limits.io_bytes_per_second_max()) + "/s");
+  if (limits.output_bytes_max() != 0) add("output " + bytes_text(limits.output_bytes_max()));
   return out;
 }
 

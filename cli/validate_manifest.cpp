@@ -6,6 +6,7 @@
 
 #include "cli/json_output.h"
 #include "cli/program.h"
+#include "config/host_capacity.h"
 #include "config/manifest_parser.h"
 #include "kernel/base/limits.h"
 #include "kernel/base/sys.h"
@@ -32,6 +33,12 @@ v1::Manifest message_of(const Manifest& manifest) {
   limits.set_wall_time_ms_max(manifest.limits.wall_time_ms_max);
   limits.set_processes_max(manifest.limits.processes_max);
   limits.set_open_files_max(manifest.limits.open_files_max);
+  limits.set_cpu_percent_max(manifest.limits.cpu_percent_max);
+  limits.set_file_size_bytes_max(manifest.limits.file_size_bytes_max);
+  limits.set_tmp_bytes_max(manifest.limits.tmp_bytes_max);
+  limits.set_tmp_files_max(manifest.limits.tmp_files_max);
+  limits.set_io_bytes_per_second_max(manifest.limits.io_bytes_per_second_max);
+  limits.set_output_bytes_max(manifest.limits.output_bytes_max);
   for (const auto& [name, requirement] : manifest.dependencies) (*message.mutable_dependencies())[name] = requirement;
   message.set_configuration_schema_json(manifest.configuration_schema_json);
   return message;
@@ -43,7 +50,10 @@ Result<Manifest> read_manifest(const std::string& path) {
     if (text.error().sys_errno == 0) return make_error(Reason::kInvalidManifest, text.error().message);
     return make_errno_error(Reason::kInvalidManifest, "cannot read it", text.error().sys_errno);
   }
-  return config::parse_manifest(*text, config::format_of(path), path);
+  // The rlimits of whoever asks are not the daemon's; memory and CPUs are the host's.
+  const config::HostCapacity all = config::host_capacity();
+  const config::HostCapacity host{.memory_bytes = all.memory_bytes, .cpu_percent = all.cpu_percent};
+  return config::parse_manifest(*text, config::format_of(path), path, host);
 }
 
 // A manifest may be valid before its program is built, hence only a warning.

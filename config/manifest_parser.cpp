@@ -15,8 +15,9 @@ constexpr std::uint64_t kBytesPerMebibyte = 1024 * 1024;
 // One parse: reads the fields of a document in either of the two nestings into a Manifest.
 class ManifestReader {
  public:
-  ManifestReader(const Node& root, const std::string& path)
+  ManifestReader(const Node& root, const std::string& path, const HostCapacity& host)
       : root_node_(root),
+        host_(host),
         faults_(path, Reason::kInvalidManifest),
         root_(root, "", faults_),
         nested_(root.find("plugin") != nullptr && root.find("plugin")->is(NodeKind::kTable)),
@@ -235,6 +236,35 @@ class ManifestReader {
     return ours ? *ours : seeds.value_or(0) * seed_unit;
   }
 
+  // A limit that seed 001 did not have.
+  static std::uint64_t limit(TableReader& reader, std::string_view key, std::uint64_t min, std::uint64_t max) {
+    return reader.integer(key, min, max).value_or(0);
+  }
+
+  // `unit` says what the host has so many of.
+  void check_host(TableReader& reader, std::string_view key, std::string_view seed_key, std::uint64_t value,
+                  std::uint64_t host_has, std::string_view unit) {
+    if (host_has == 0 || value <= host_has) return;
+    const Node* const ours = reader.get(key);
+    const std::string has = std::to_string(host_has) + " " + std::string(unit);
+    reader.fault(ours != nullptr ? *ours : *reader.get(seed_key), ours != nullptr ? key : seed_key,
+                 std::to_string(value) + " is more than this host has: " + has,
+                 "give at most what it has, or leave it out");
+  }
+
+  void check_limits_of_host(TableReader& reader) {
+    const ManifestLimits& limits = manifest_.limits;
+    check_host(reader, "memory_bytes_max", "max_memory_mb", limits.memory_bytes_max, host_.memory_bytes,
+               "bytes of memory");
+    check_host(reader, "tmp_bytes_max", "", limits.tmp_bytes_max, host_.memory_bytes, "bytes of memory");
+    check_host(reader, "cpu_percent_max", "", limits.cpu_percent_max, host_.cpu_percent, "% of a CPU");
+    check_host(reader, "processes_max", "max_processes", limits.processes_max, host_.processes, "processes");
+    check_host(reader, "open_files_max", "max_open_files", limits.open_files_max, host_.open_files,
+               "open files for a process");
+    check_host(reader, "file_size_bytes_max", "", limits.file_size_bytes_max, host_.file_size_bytes,
+               "bytes for a file");
+  }
+
   void read_limits(std::string_view table_key) {
     TableReader& outer = reader_with(table_key);
     const Node* node = outer.table(table_key);
@@ -252,6 +282,14 @@ class ManifestReader {
         static_cast<std::uint32_t>(limit(reader, "processes_max", "max_processes", 1, kProcessesMax));
     limits.open_files_max =
         static_cast<std::uint32_t>(limit(reader, "open_files_max", "max_open_files", kOpenFilesMin, kOpenFilesMax));
+    limits.cpu_percent_max = static_cast<std::uint32_t>(limit(reader, "cpu_percent_max", 1, kCpuPercentMax));
+    limits.file_size_bytes_max = limit(reader, "file_size_bytes_max", 1, kFileSizeBytesMax);
+    limits.tmp_bytes_max = limit(reader, "tmp_bytes_max", kTmpBytesMin, kTmpBytesMax);
+    limits.tmp_files_max = static_cast<std::uint32_t>(limit(reader, "tmp_files_max", 1, kTmpFilesMax));
+    limits.io_bytes_per_second_max =
+        limit(reader, "io_bytes_per_second_max", kIoBytesPerSecondMin, kIoBytesPerSecondMax);
+    limits.output_bytes_max = limit(reader, "output_bytes_max", 1, limits::kOutputBytesMax);
+    check_limits_of_host(reader);
     keep_unknown(reader);
   }
 
@@ -327,6 +365,7 @@ class ManifestReader {
   static constexpr std::size_t kWarningsMax = 32;
 
   const Node& root_node_;
+  HostCapacity host_;
   FaultList faults_;
   TableReader root_;
   // In seed 001's nesting the identity stands below [plugin]; everything else is at the root in both.
@@ -363,12 +402,13 @@ ManifestFormat format_of(std::string_view path) {
   return ManifestFormat::kToml;
 }
 
-Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path) {
+Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path,
+                                const HostCapacity& host) {
   const DocumentFault fault = check_text(text, limits::kManifestBytesMax);
   if (!fault.what.empty()) return as_error(fault, path);
   const Document document = read_document(text, format);
   if (const auto* unreadable = std::get_if<DocumentFault>(&document)) return as_error(*unreadable, path);
-  return ManifestReader(std::get<Node>(document), path).read();
+  return ManifestReader(std::get<Node>(document), path, host).read();
 }
 
 std::vector<std::string> entry_point_candidates(const Manifest& manifest) {

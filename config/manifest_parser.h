@@ -13,6 +13,15 @@
 
 namespace liongate::config {
 
+// What a host can give at most; 0 where nobody said. A limit above it would promise what it cannot hold.
+struct HostCapacity {
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t cpu_percent = 0;  // 100 a CPU
+  std::uint64_t open_files = 0;   // in one process
+  std::uint64_t processes = 0;
+  std::uint64_t file_size_bytes = 0;
+};
+
 enum class ManifestFormat { kToml, kJson, kYaml };
 
 // By the ending of the file's name: .toml, .json, .yaml or .yml. Anything else is TOML.
@@ -21,8 +30,9 @@ ManifestFormat format_of(std::string_view path);
 // Parses and validates. `path` is used in messages only ("path:line: field: what is wrong").
 // Errors: kInvalidManifest with all faults, one a line, in `message`; kUnknownPermission when the only faults are
 // unknown permission kinds. metadata["fields"] lists the faulty fields, comma-separated. A fault that names a near miss
-// says so.
-Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path);
+// says so. A limit above what `host` can give is a fault that says what the host has.
+Result<Manifest> parse_manifest(std::string_view text, ManifestFormat format, const std::string& path,
+                                const HostCapacity& host = {});
 
 // The files that `entry_point` may mean, best first, relative to the manifest's folder: the one named; for a bare word
 // (seed 001's "main") also that word and the plugin's name with the runtime's ending. The first that exists is meant.

@@ -94,6 +94,9 @@ v1::InvokePluginResponse to_response(CallReply reply) {
   response.set_queue_time_ms(reply.figures.queue_time_ms());
   response.set_cpu_time_ms(reply.figures.cpu_time_ms());
   response.set_memory_used_bytes(reply.figures.memory_used_bytes());
+  response.set_memory_peak_bytes(reply.figures.memory_peak_bytes());
+  *response.mutable_created_files() = std::move(*reply.figures.mutable_created_files());
+  response.set_created_files_left_out(reply.figures.created_files_left_out());
   for (std::string& warning : reply.warnings) response.add_warnings(std::move(warning));
   for (const supervision::LogLine& line : reply.logs) *response.add_logs() = to_entry(line);
   response.mutable_metadata()->insert(reply.metadata.begin(), reply.metadata.end());

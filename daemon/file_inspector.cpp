@@ -9,6 +9,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "config/host_capacity.h"
 #include "config/manifest_parser.h"
 #include "daemon/folder_digest.h"
 #include "daemon/manifest_message.h"
@@ -125,7 +126,7 @@ Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource
 
 Result<Manifest> FileInspector::read_manifest(const registry::PluginSource& source, v1::PluginLoaded& loaded) {
   if (source.manifest_path.empty()) {
-    LG_ASSIGN(Manifest manifest, from_message(source.manifest));
+    LG_ASSIGN(Manifest manifest, from_message(source.manifest, config::host_capacity()));
     *loaded.mutable_manifest() = to_message(manifest);
     return manifest;
   }
@@ -141,7 +142,7 @@ Result<Manifest> FileInspector::read_manifest(const registry::PluginSource& sour
   }
   Result<std::string> text = sys::read_fd(fd->get(), limits::kManifestBytesMax, path);
   if (!text) return make_error(Reason::kInvalidManifest, text.error().message);
-  LG_ASSIGN(Manifest manifest, config::parse_manifest(*text, config::format_of(path), path));
+  LG_ASSIGN(Manifest manifest, config::parse_manifest(*text, config::format_of(path), path, config::host_capacity()));
   *loaded.mutable_manifest() = to_message(manifest);
   loaded.set_manifest_path(path);
   loaded.set_manifest_source(std::move(*text));

@@ -194,6 +194,11 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
   request.limits.memory_bytes_max = limits.memory_bytes_max();
   request.limits.processes_max = limits.processes_max();
   request.limits.open_files_max = limits.open_files_max();
+  request.limits.file_size_bytes_max = limits.file_size_bytes_max();
+  request.limits.tmp_bytes_max = limits.tmp_bytes_max();
+  request.limits.tmp_files_max = limits.tmp_files_max();
+  request.limits.cpu_percent_max = limits.cpu_percent_max();
+  request.limits.io_bytes_per_second_max = limits.io_bytes_per_second_max();
   // The rlimit counts whole seconds of a process's whole life: it fits a command, whose life is one call.
   if (manifest.runtime() == "command" && limits.cpu_time_ms_max() > 0) {
     request.limits.cpu_time_s_max = (limits.cpu_time_ms_max() + 999) / 1000;

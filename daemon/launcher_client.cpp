@@ -3,6 +3,7 @@
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
+#include <map>
 
 namespace liongate::daemon {
 
@@ -20,12 +21,20 @@ PluginExit to_exit(const sandbox::Exited& exited) {
   exit.signal = exited.signal;
   exit.cpu_time_us = exited.cpu_time_us;
   exit.memory_peak_bytes = exited.memory_peak_bytes;
+  for (const sandbox::LimitHit& hit : exited.limit_hits) {
+    v1::LimitHit& message = exit.limit_hits.emplace_back();
+    message.set_limit(hit.limit);
+    message.set_limit_value(hit.limit_value);
+    message.set_used(hit.used);
+    message.set_killed(hit.killed);
+  }
   switch (exited.kind) {
     case sandbox::EndKind::kExited:
       exit.kind = supervision::ExitKind::kExited;
       break;
     case sandbox::EndKind::kSignalled:
       exit.kind = supervision::ExitKind::kSignalled;
+      exit.in_setup = !exited.step.empty();
       break;
     case sandbox::EndKind::kSetupFailed:
       exit.kind = supervision::ExitKind::kSetupFailed;
@@ -184,12 +193,13 @@ void LauncherClient::on_readable() {
       on_lost_launcher();
       return;
     }
-    take(std::move(received->report));
+    take(std::move(*received));
   }
   wait();
 }
 
-void LauncherClient::take(sandbox::Report report) {
+void LauncherClient::take(sandbox::ReceivedReport received) {
+  sandbox::Report& report = received.report;
   if (auto* started = std::get_if<sandbox::Started>(&report)) {
     const auto found = launches_.find(started->launch_id);
     if (found == launches_.end() || found->second.listener == nullptr) return;
@@ -202,6 +212,11 @@ void LauncherClient::take(sandbox::Report report) {
       state.set_detail(mechanism.detail);
     }
     add_steps(started->steps, message.posture);
+    if (!received.descriptors.empty()) {
+      std::map<int, std::string> folders;
+      for (sandbox::WatchedFolder& folder : started->watched) folders[folder.watch] = std::move(folder.path);
+      message.created_files = supervision::FileWatch(std::move(received.descriptors.front()), std::move(folders));
+    }
     found->second.listener->on_launch_started(std::move(message));
   } else if (auto* exited = std::get_if<sandbox::Exited>(&report)) {
     const auto found = launches_.find(exited->launch_id);

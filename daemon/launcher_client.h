@@ -38,7 +38,7 @@ class LauncherClient final : public supervision::Launcher {
  private:
   void wait();
   void on_readable();
-  void take(sandbox::Report report);
+  void take(sandbox::ReceivedReport received);
   void take_denial(const sandbox::Denied& denied);
   void send_surely(sandbox::Request request);
   void on_lost_launcher();

@@ -28,6 +28,12 @@ v1::Manifest to_message(const Manifest& manifest) {
   limits.set_wall_time_ms_max(manifest.limits.wall_time_ms_max);
   limits.set_processes_max(manifest.limits.processes_max);
   limits.set_open_files_max(manifest.limits.open_files_max);
+  limits.set_cpu_percent_max(manifest.limits.cpu_percent_max);
+  limits.set_file_size_bytes_max(manifest.limits.file_size_bytes_max);
+  limits.set_tmp_bytes_max(manifest.limits.tmp_bytes_max);
+  limits.set_tmp_files_max(manifest.limits.tmp_files_max);
+  limits.set_io_bytes_per_second_max(manifest.limits.io_bytes_per_second_max);
+  limits.set_output_bytes_max(manifest.limits.output_bytes_max);
   message.mutable_dependencies()->insert(manifest.dependencies.begin(), manifest.dependencies.end());
   message.set_configuration_schema_json(manifest.configuration_schema_json);
   v1::ManifestLog& log = *message.mutable_log();
@@ -37,7 +43,7 @@ v1::Manifest to_message(const Manifest& manifest) {
   return message;
 }
 
-Result<Manifest> from_message(const v1::Manifest& message) {
+Result<Manifest> from_message(const v1::Manifest& message, const config::HostCapacity& host) {
   nlohmann::ordered_json json;
   const auto set = [&](const char* key, const std::string& value) {
     if (!value.empty()) json[key] = value;
@@ -54,11 +60,20 @@ Result<Manifest> from_message(const v1::Manifest& message) {
   if (message.tags_size() > 0) json["tags"] = std::vector<std::string>(message.tags().begin(), message.tags().end());
   for (const auto& [name, requirement] : message.dependencies()) json["dependencies"][name] = requirement;
   const v1::ManifestLimits& limits = message.limits();
-  if (limits.memory_bytes_max() > 0) json["limits"]["memory_bytes_max"] = limits.memory_bytes_max();
-  if (limits.cpu_time_ms_max() > 0) json["limits"]["cpu_time_ms_max"] = limits.cpu_time_ms_max();
-  if (limits.wall_time_ms_max() > 0) json["limits"]["wall_time_ms_max"] = limits.wall_time_ms_max();
-  if (limits.processes_max() > 0) json["limits"]["processes_max"] = limits.processes_max();
-  if (limits.open_files_max() > 0) json["limits"]["open_files_max"] = limits.open_files_max();
+  const auto set_limit = [&](const char* key, std::uint64_t value) {
+    if (value > 0) json["limits"][key] = value;
+  };
+  set_limit("memory_bytes_max", limits.memory_bytes_max());
+  set_limit("cpu_time_ms_max", limits.cpu_time_ms_max());
+  set_limit("wall_time_ms_max", limits.wall_time_ms_max());
+  set_limit("processes_max", limits.processes_max());
+  set_limit("open_files_max", limits.open_files_max());
+  set_limit("cpu_percent_max", limits.cpu_percent_max());
+  set_limit("file_size_bytes_max", limits.file_size_bytes_max());
+  set_limit("tmp_bytes_max", limits.tmp_bytes_max());
+  set_limit("tmp_files_max", limits.tmp_files_max());
+  set_limit("io_bytes_per_second_max", limits.io_bytes_per_second_max());
+  set_limit("output_bytes_max", limits.output_bytes_max());
   const v1::ManifestLog& log = message.log();
   if (log.redact_size() > 0) json["log"]["redact"] = std::vector<std::string>(log.redact().begin(), log.redact().end());
   if (log.has_payload_bytes_max()) json["log"]["payload_bytes_max"] = log.payload_bytes_max();
@@ -73,7 +88,7 @@ Result<Manifest> from_message(const v1::Manifest& message) {
     json["configuration"] = schema;
   }
   const std::string text = json.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-  return config::parse_manifest(text, config::ManifestFormat::kJson, "inline manifest");
+  return config::parse_manifest(text, config::ManifestFormat::kJson, "inline manifest", host);
 }
 
 std::string default_config_json(const std::string& schema_json) {

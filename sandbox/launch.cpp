@@ -71,6 +71,7 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
   LG_TRY(check_request(request, descriptors.size()));
   clock.begin(Step::kPinGrant);
   LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, host.mode, ids));
+  FileWatch watch = watch_writable_folders(request.binds, pinned.grants);
   SandboxPlan plan{std::move(request), host, ids, std::move(pinned), std::move(descriptors), std::nullopt};
   if (cgroups.available()) {
     clock.begin(Step::kControlGroup);
@@ -79,17 +80,18 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
   clock.begin(Step::kCreateNamespaces);
   auto process = start_sandbox(plan, networks);
   clock.end();
-  if (process) return Launch(std::move(plan), std::move(*process), clock, cgroups.reason());
+  if (process) return Launch(std::move(plan), std::move(*process), clock, std::move(watch), cgroups.reason());
   if (plan.cgroup) cgroups.remove(std::move(*plan.cgroup));
   return std::move(process).error();
 }
 
-Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, std::string no_group_reason)
+Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, FileWatch watch, std::string no_group_reason)
     : plan_(std::move(plan)),
       process_(std::move(process)),
       clock_(clock),
       deadline_(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kLaunchTimeoutMs)),
-      no_group_reason_(std::move(no_group_reason)) {
+      no_group_reason_(std::move(no_group_reason)),
+      watch_(std::move(watch)) {
   // The sandbox has its own copies; ours would keep the plugin's pipes open after its end, and its secrets in memory.
   plan_.descriptors.clear();
   for (Grant& grant : plan_.pinned.grants) grant.tree.reset();
@@ -139,6 +141,12 @@ std::optional<Started> Launch::read_channel() {
   return news;
 }
 
+std::vector<UniqueFd> Launch::take_descriptors() {
+  std::vector<UniqueFd> descriptors;
+  if (watch_.inotify.valid()) descriptors.push_back(std::move(watch_.inotify));
+  return descriptors;
+}
+
 Started Launch::started() const {
   Started started;
   started.launch_id = plan_.request.launch_id;
@@ -148,6 +156,7 @@ Started Launch::started() const {
     const std::uint32_t duration_us = clock_.durations_us()[index] + ready_.duration_us[index];
     if (duration_us != 0) started.steps.push_back({std::string(words_of(static_cast<Step>(index))), duration_us});
   }
+  if (watch_.inotify.valid()) started.watched = watch_.folders;
   return started;
 }
 

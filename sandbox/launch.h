@@ -12,6 +12,7 @@
 #include <string>
 
 #include "sandbox/denial_listener.h"
+#include "sandbox/file_watch.h"
 #include "sandbox/launch_protocol.h"
 #include "sandbox/sandbox_plan.h"
 #include "sandbox/sandbox_process.h"
@@ -35,8 +36,9 @@ class Launch {
   // When expire() has something to do.
   std::optional<SteadyTime> deadline() const;
 
-  // Takes what the sandbox said since; the Started report when the program began to run.
+  // Takes what the sandbox said since; the Started report when the program began to run, and what goes beside it.
   std::optional<Started> read_channel();
+  std::vector<UniqueFd> take_descriptors();
 
   void kill();
 
@@ -52,7 +54,7 @@ class Launch {
  private:
   enum class Phase { kSettingUp, kReady, kRunning, kFailed };
 
-  Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, std::string no_group_reason);
+  Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, FileWatch watch, std::string no_group_reason);
   Started started() const;
   void describe_end(Exited& exited, int reaper_status) const;
   void describe_group(Exited& exited) const;
@@ -69,6 +71,7 @@ class Launch {
   std::uint64_t setup_cpu_time_us_ = 0;  // what pid 1 had used when the program began to run
   std::string no_group_reason_;
   std::optional<DenialListener> denials_;
+  FileWatch watch_;
   std::optional<int> wait_status_;
   std::optional<Exited> failure_;
   bool kill_requested_ = false;

@@ -175,8 +175,11 @@ void fields(auto& visit, Mechanism& it) {
 void fields(auto& visit, StepTime& it) {
   visit_all(visit, it.step, it.duration_us);
 }
+void fields(auto& visit, WatchedFolder& it) {
+  visit_all(visit, it.watch, it.path);
+}
 void fields(auto& visit, Started& it) {
-  visit_all(visit, it.launch_id, it.pid, it.posture, it.steps);
+  visit_all(visit, it.launch_id, it.pid, it.posture, it.steps, it.watched);
 }
 void fields(auto& visit, LimitHit& it) {
   visit_all(visit, it.limit, it.limit_value, it.used, it.killed);

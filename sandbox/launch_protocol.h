@@ -119,11 +119,18 @@ struct StepTime {
   std::uint32_t duration_us = 0;
 };
 
+// A folder granted for writing, or one below it, in which new names are seen by the inotify descriptor beside Started.
+struct WatchedFolder {
+  std::int32_t watch = 0;  // its watch descriptor
+  std::string path;        // inside
+};
+
 struct Started {
   std::uint64_t launch_id = 0;
   std::int32_t pid = 0;  // of the program, as the launcher's pid namespace sees it
   std::vector<Mechanism> posture;
   std::vector<StepTime> steps;
+  std::vector<WatchedFolder> watched;  // empty: no descriptor beside the message
 };
 
 // A limit of the control group that was met. Where there is none the kernel tells only the program (an errno).

@@ -179,7 +179,7 @@ Result<void> LauncherLoop::read_channel(std::uint64_t launch_id) {
   if (found == launches_.end()) return {};
   Launch& launch = found->second;
   const bool had_listener = launch.denials() != nullptr;
-  if (const auto started = launch.read_channel()) LG_TRY(control_.send(*started));
+  if (const auto started = launch.read_channel()) LG_TRY(control_.send(*started, launch.take_descriptors()));
   note_deadline(launch_id);
   if (!had_listener && launch.denials() != nullptr) {
     LG_TRY(watch(launch.denials()->fd(), EPOLLIN, Source::kDenials, launch_id));

@@ -21,6 +21,12 @@ struct ManifestLimits {
   std::uint64_t wall_time_ms_max = 0;  // of one call
   std::uint32_t processes_max = 0;
   std::uint32_t open_files_max = 0;
+  std::uint32_t cpu_percent_max = 0;  // of one CPU
+  std::uint64_t file_size_bytes_max = 0;
+  std::uint64_t tmp_bytes_max = 0;  // of /tmp and of /dev/shm, each, as the next
+  std::uint32_t tmp_files_max = 0;
+  std::uint64_t io_bytes_per_second_max = 0;
+  std::uint64_t output_bytes_max = 0;  // of one call
 };
 
 // What of the plugin's calls is stored in events.

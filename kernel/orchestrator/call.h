@@ -88,10 +88,12 @@ struct Call {
   MonotonicTime start_time{};
   MonotonicTime deadline{};
   DeadlineSource deadline_source = DeadlineSource::kCaller;
-  std::uint64_t cpu_time_start_us = 0;
+  std::uint64_t cpu_charged_start_us = 0;  // of its instance's CpuShares
   std::size_t output_bytes = 0;
   std::vector<supervision::LogLine> logs;
   std::size_t log_bytes = 0;
+  std::vector<std::string> created_files;
+  std::uint32_t created_files_left_out = 0;
   std::unique_ptr<CallHandler> handler;
   std::optional<Result<CallReply>> outcome;  // kCommittingEnd
 };

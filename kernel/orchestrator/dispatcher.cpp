@@ -355,12 +355,15 @@ void Dispatcher::arm_deadlines() {
 
 Error Dispatcher::deadline_error(const Call& call) const {
   const auto allowed = std::chrono::duration_cast<std::chrono::milliseconds>(call.deadline - call.accept_time).count();
+  const auto passed =
+      std::chrono::duration_cast<std::chrono::milliseconds>(context_.clock.now() - call.accept_time).count();
   const std::string where = call.state == Call::State::kRunning ? "while it ran" : "while it waited in the queue";
   if (call.deadline_source == Call::DeadlineSource::kWallTimeLimit) {
     return make_error(Reason::kLimitExceeded,
                       "the plugin's wall_time_ms_max of " + std::to_string(allowed) + " ms passed " + where)
         .with("limit", "wall_time_ms_max")
-        .with("limit_value", std::to_string(allowed));
+        .with("limit_value", std::to_string(allowed))
+        .with("used", std::to_string(passed));
   }
   return make_error(Reason::kDeadlineExceeded,
                     "the call's timeout of " + std::to_string(allowed) + " ms passed " + where);

@@ -104,6 +104,7 @@ class PluginActor final : private supervision::InstanceListener {
   void swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done);
   void drain(std::shared_ptr<supervision::PluginInstance> old);
   void on_call_left();
+  Error end_error(const supervision::PluginExit& exit) const;
   void on_crashed(const supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                   const std::optional<Error>& cause);
   // After a crash, or a start that failed; `last` is the reason to be FAILED with when there were too many.

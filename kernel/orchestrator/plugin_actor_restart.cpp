@@ -3,6 +3,7 @@
 #include <cerrno>
 
 #include "kernel/orchestrator/plugin_actor.h"
+#include "kernel/supervision/limit_error.h"
 
 namespace liongate::orchestrator {
 
@@ -10,11 +11,19 @@ using lifecycle::State;
 using supervision::PluginExit;
 using supervision::PluginInstance;
 
+// What the calls are told that a process had which ended by itself.
+Error PluginActor::end_error(const PluginExit& exit) const {
+  const v1::ManifestLimits& limits = record_.loaded().manifest().limits();
+  const std::string name = "plugin " + record_.name();
+  if (auto limit = supervision::limit_error(name, exit, limits, supervision::CpuTimeOf::kManyCalls)) {
+    return std::move(*limit);
+  }
+  Error error = make_error(Reason::kPluginCrashed, name + " " + supervision::describe(exit) + " during the call");
+  return supervision::with_memory_hint(std::move(error), exit, limits);
+}
+
 void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
-  Error error = cause ? *cause
-                      : make_error(Reason::kPluginCrashed,
-                                   "plugin " + record_.name() + " " + supervision::describe(exit) + " during the call");
-  calls_.lose(instance, error);
+  calls_.lose(instance, exit, cause ? *cause : end_error(exit));
   const auto old =
       std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
   if (old != draining_.end()) {

@@ -1,9 +1,9 @@
 #include "kernel/orchestrator/plugin_calls.h"
 
 #include <algorithm>
-#include <csignal>
 
 #include "kernel/base/utf8.h"
+#include "kernel/supervision/limit_error.h"
 
 namespace liongate::orchestrator {
 
@@ -18,9 +18,26 @@ constexpr std::size_t kCallLogBytesMax = 64 * 1024;
 constexpr int kResultEntriesMax = 256;
 constexpr std::size_t kPartOverheadBytes = 256;  // what a part costs besides its bytes: empty ones must cost too
 constexpr int kCpuCheckMsMin = 10;
+constexpr const char* kCpuTimeLimit = "cpu_time_ms_max";
 
 double milliseconds(MonotonicTime::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
+}
+
+void keep_names(const std::vector<std::string>& names, Call& call) {
+  for (const std::string& name : names) {
+    if (call.created_files.size() < supervision::kCreatedFilesMax) {
+      call.created_files.push_back(name);
+    } else {
+      ++call.created_files_left_out;
+    }
+  }
+}
+
+void show_names(Call& call, v1::CallFigures& figures) {
+  for (std::string& name : call.created_files) figures.add_created_files(std::move(name));
+  figures.set_created_files_left_out(call.created_files_left_out);
+  call.created_files.clear();
 }
 
 Error failure_error(const v1::Failure& failure) {
@@ -97,7 +114,10 @@ void PluginCalls::pump() {
 }
 
 void PluginCalls::run_on_instance(Call& call) {
-  call.cpu_time_start_us = instance_->meter().cpu_time_us();
+  note_created_files(*instance_);  // what appeared before belongs to the calls before
+  const std::uint64_t cpu_time_us = instance_->meter().cpu_time_us();
+  call.cpu_charged_start_us = instance_->cpu_shares().charged_us(cpu_time_us);
+  instance_->cpu_shares().begin_call(cpu_time_us);
   v1::Invoke& invoke = *frame_.mutable_invoke();
   invoke.set_call_id(call.key);
   invoke.set_operation(call.operation);
@@ -113,6 +133,7 @@ void PluginCalls::run_on_instance(Call& call) {
     watch_cpu();
     return;
   }
+  instance_->cpu_shares().end_call();
   remove_running(call.key);
   --slots_used_;
   sink_.fail(call, sent.error(), {});
@@ -147,39 +168,79 @@ void PluginCalls::remove_running(CallKey key) {
   running_.erase(key);
 }
 
-v1::CallFigures PluginCalls::figures_of(const Call& call, PluginInstance* instance) const {
+v1::CallFigures PluginCalls::times_of(const Call& call) const {
   v1::CallFigures figures;
-  const MonotonicTime now = context_.clock.now();
   figures.set_queue_time_ms(milliseconds(call.start_time - call.accept_time));
-  figures.set_execution_time_ms(milliseconds(now - call.start_time));
-  if (instance != nullptr) {
-    const std::uint64_t cpu_time_us = instance->meter().cpu_time_us();
-    if (cpu_time_us > call.cpu_time_start_us) {
-      figures.set_cpu_time_ms(static_cast<double>(cpu_time_us - call.cpu_time_start_us) / 1000.0);
-    }
-    figures.set_memory_used_bytes(instance->meter().resident_bytes(now));
-  }
+  figures.set_execution_time_ms(milliseconds(context_.clock.now() - call.start_time));
   return figures;
+}
+
+// Names are written down for every call that runs there: who made a file, nobody can tell.
+void PluginCalls::note_created_files(PluginInstance& instance) {
+  if (!instance.created_files().valid()) return;
+  const std::vector<std::string> names = instance.created_files().take();
+  if (names.empty()) return;
+  for (const auto& [key, running] : running_) {
+    if (running.instance.get() == &instance) keep_names(names, *running.call);
+  }
+}
+
+v1::CallFigures PluginCalls::figures_of(Call& call, PluginInstance& instance) {
+  v1::CallFigures figures = times_of(call);
+  const std::uint64_t charged_us = instance.cpu_shares().charged_us(instance.meter().cpu_time_us());
+  figures.set_cpu_time_ms(static_cast<double>(charged_us - call.cpu_charged_start_us) / 1000.0);
+  figures.set_memory_used_bytes(instance.meter().resident_bytes(context_.clock.now()));
+  figures.set_memory_peak_bytes(instance.meter().peak_bytes());
+  note_created_files(instance);
+  show_names(call, figures);
+  return figures;
+}
+
+// The process has gone: its end tells what it used in all.
+v1::CallFigures PluginCalls::last_figures_of(Call& call, PluginInstance& instance,
+                                             const supervision::PluginExit& exit) {
+  v1::CallFigures figures = times_of(call);
+  const std::uint64_t charged_us = instance.cpu_shares().charged_us(exit.cpu_time_us);
+  figures.set_cpu_time_ms(static_cast<double>(charged_us - call.cpu_charged_start_us) / 1000.0);
+  figures.set_memory_used_bytes(exit.memory_peak_bytes);
+  figures.set_memory_peak_bytes(exit.memory_peak_bytes);
+  show_names(call, figures);
+  return figures;
+}
+
+std::optional<Error> PluginCalls::output_error(std::size_t bytes) const {
+  const std::uint64_t asked = manifest_limits().output_bytes_max();
+  const std::uint64_t bytes_max = asked != 0 ? asked : limits::kOutputBytesMax;
+  if (bytes <= bytes_max) return std::nullopt;
+  return supervision::make_limit_error(
+      "the output of the call is larger than output_bytes_max (" + std::to_string(bytes_max) + ") allows",
+      "output_bytes_max", bytes_max, bytes);
 }
 
 bool PluginCalls::take_result(PluginInstance& instance, v1::Result& result) {
   if (const auto late = withdrawn_.find(result.call_id());
       late != withdrawn_.end() && late->second.instance.get() == &instance) {
     withdrawn_.erase(late);
+    instance.cpu_shares().charged_us(instance.meter().cpu_time_us());
+    instance.cpu_shares().end_call();
     if (&instance == instance_.get()) --slots_used_;
     left();
     return true;
   }
   Call* call = running_on(&instance, result.call_id());
   if (call == nullptr) return false;
+  v1::CallFigures figures = figures_of(*call, instance);
+  instance.cpu_shares().end_call();
   remove_running(call->key);
   if (&instance == instance_.get()) --slots_used_;
-  v1::CallFigures figures = figures_of(*call, &instance);
   if (result.warnings_size() > kResultEntriesMax || result.metadata_size() > kResultEntriesMax) {
     sink_.fail(*call,
                make_error(Reason::kPluginProtocolError,
                           "the Result has more than " + std::to_string(kResultEntriesMax) + " warnings or metadata"),
                std::move(figures));
+  } else if (auto too_large =
+                 output_error(call->output_bytes + result.output().text().size() + result.output().data().size())) {
+    sink_.fail(*call, std::move(*too_large), std::move(figures));
   } else if (result.has_output()) {
     CallReply reply;
     reply.output.Swap(result.mutable_output());
@@ -202,10 +263,8 @@ bool PluginCalls::take_output(PluginInstance& instance, v1::Output& output) {
   Call* call = running_on(&instance, output.call_id());
   if (call == nullptr) return false;
   call->output_bytes += output.part().text().size() + output.part().data().size() + kPartOverheadBytes;
-  if (call->output_bytes > limits::kOutputBytesMax) {
-    withdraw(*call, make_error(Reason::kLimitExceeded,
-                               "the call streamed more than " + std::to_string(limits::kOutputBytesMax) + " bytes")
-                        .with("limit", "output_bytes_max"));
+  if (auto too_large = output_error(call->output_bytes)) {
+    withdraw(*call, std::move(*too_large));
     return true;
   }
   if (call->handler != nullptr) call->handler->on_part(std::move(*output.mutable_part()));
@@ -224,16 +283,28 @@ void PluginCalls::take_log(PluginInstance& instance, const v1::LogLine& line) {
   if (call->log_bytes <= kCallLogBytesMax) call->logs.push_back(log_->lines().back());
 }
 
-void PluginCalls::lose(const PluginInstance& instance, const Error& error) {
+void PluginCalls::lose(PluginInstance& instance, const supervision::PluginExit& exit, const Error& error) {
   std::erase_if(withdrawn_, [&](const auto& entry) { return entry.second.instance.get() == &instance; });
+  note_created_files(instance);
   std::vector<Call*> lost;
   for (const auto& [key, running] : running_) {
     if (running.instance.get() == &instance) lost.push_back(running.call);
   }
   std::sort(lost.begin(), lost.end(), [](const Call* a, const Call* b) { return a->key < b->key; });
+  const auto limit = error.metadata.find("limit");
+  const bool is_one_calls_fault = limit != error.metadata.end() && limit->second == kCpuTimeLimit;
+  const auto cpu_ms_max = static_cast<double>(manifest_limits().cpu_time_ms_max());
   for (Call* call : lost) {
     remove_running(call->key);
-    sink_.fail(*call, error, figures_of(*call, nullptr));
+    v1::CallFigures figures = last_figures_of(*call, instance, exit);
+    if (is_one_calls_fault && figures.cpu_time_ms() < cpu_ms_max) {
+      sink_.fail(*call,
+                 make_error(Reason::kPluginCrashed,
+                            "plugin " + record_.name() + " was killed: another of its calls exceeded cpu_time_ms_max"),
+                 std::move(figures));
+    } else {
+      sink_.fail(*call, error, std::move(figures));
+    }
   }
   if (&instance == instance_.get()) hold();
   left();
@@ -272,7 +343,7 @@ void PluginCalls::cancel_on_instance(Call& call, std::shared_ptr<PluginInstance>
                                           "plugin " + record_.name() + " was killed: it did not end a cancelled call"));
   });
   withdrawn_.emplace(call.key, std::move(withdrawn));
-  v1::CallFigures figures = figures_of(call, instance.get());
+  v1::CallFigures figures = figures_of(call, *instance);
   remove_running(call.key);
   sink_.fail(call, error, std::move(figures));
 }
@@ -315,31 +386,28 @@ void PluginCalls::on_command_output(CommandRun& run, std::string_view part) {
 Error PluginCalls::command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const {
   const std::string name = "command " + record_.name();
   if (exit.kind == supervision::ExitKind::kSetupFailed || exit.kind == supervision::ExitKind::kLauncherLost) {
+    // What the plugin named does not exist or cannot be run: its own fault. All else is the host's.
     Error error = supervision::load_error(record_.name(), exit);
-    if (error.reason == Reason::kLoadFailure) error.reason = Reason::kPluginError;
+    if (error.reason == Reason::kLoadFailure) {
+      error.reason = supervision::is_passing(exit) ? Reason::kSandboxUnavailable : Reason::kPluginError;
+    }
     return error;
   }
-  // A shell whose child met the limit exits by itself; so it is the time used that tells, not the signal alone.
-  const std::uint64_t cpu_time_ms_max = record_.loaded().manifest().limits().cpu_time_ms_max();
-  if (cpu_time_ms_max > 0 && (exit.signal == SIGXCPU || exit.cpu_time_us >= cpu_time_ms_max * 1000)) {
-    return make_error(Reason::kLimitExceeded, name + " used more CPU time than cpu_time_ms_max allows")
-        .with("limit", "cpu_time_ms_max")
-        .with("limit_value", std::to_string(cpu_time_ms_max));
-  }
+  using supervision::CpuTimeOf;
+  if (auto limit = supervision::limit_error(name, exit, manifest_limits(), CpuTimeOf::kOneCall))
+    return std::move(*limit);
   if (exit.kind == supervision::ExitKind::kSignalled) {
-    if (exit.signal == SIGXFSZ) {
-      return make_error(Reason::kLimitExceeded, name + " wrote a file larger than allowed")
-          .with("limit", "file_size_bytes_max");
-    }
-    return make_error(Reason::kPluginCrashed, name + " " + supervision::describe(exit));
+    Error error = make_error(Reason::kPluginCrashed, name + " " + supervision::describe(exit));
+    return supervision::with_memory_hint(std::move(error), exit, manifest_limits());
   }
   std::string message = name + " " + supervision::describe(exit);
   std::string tail = to_utf8(stderr_tail);
   while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
   if (!tail.empty()) message += ": " + tail.substr(tail.rfind('\n') + 1);
-  return make_error(Reason::kPluginError, std::move(message))
-      .with("exit_code", std::to_string(exit.exit_code))
-      .with("stderr", std::move(tail));
+  Error error = make_error(Reason::kPluginError, std::move(message))
+                    .with("exit_code", std::to_string(exit.exit_code))
+                    .with("stderr", std::move(tail));
+  return supervision::with_memory_hint(std::move(error), exit, manifest_limits());
 }
 
 // A command has a sandbox for each call; that it is confined otherwise than before is an event, not each call.
@@ -366,9 +434,12 @@ void PluginCalls::on_command_ended(CommandRun& run, const supervision::PluginExi
   if (slots_used_ > 0 && mode_ == Mode::kCommands) --slots_used_;
   if (Call* call = running_on(nullptr, run.call_key())) {
     remove_running(call->key);
-    v1::CallFigures figures = figures_of(*call, nullptr);
+    v1::CallFigures figures = times_of(*call);
     figures.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
     figures.set_memory_used_bytes(exit.memory_peak_bytes);
+    figures.set_memory_peak_bytes(exit.memory_peak_bytes);
+    keep_names(run.created_files().take(), *call);
+    show_names(*call, figures);
     if (cause) {
       sink_.fail(*call, std::move(*cause), std::move(figures));
     } else if (!exit.is_success()) {
@@ -393,7 +464,7 @@ void PluginCalls::left() {
 }
 
 void PluginCalls::watch_cpu() {
-  const std::uint64_t limit_ms = record_.loaded().manifest().limits().cpu_time_ms_max();
+  const std::uint64_t limit_ms = manifest_limits().cpu_time_ms_max();
   if (limit_ms == 0 || cpu_watched_) return;
   cpu_watched_ = true;
   // One thread cannot use a limit's worth of CPU in less time than that; several can, so it looks more often.
@@ -406,15 +477,16 @@ void PluginCalls::watch_cpu() {
 }
 
 void PluginCalls::check_cpu() {
-  const std::uint64_t limit_ms = record_.loaded().manifest().limits().cpu_time_ms_max();
+  const std::uint64_t limit_ms = manifest_limits().cpu_time_ms_max();
   if (!instance_ || running_.empty()) return;
-  const std::uint64_t now_us = instance_->meter().cpu_time_us();
+  const std::uint64_t charged_us = instance_->cpu_shares().charged_us(instance_->meter().cpu_time_us());
   for (const auto& [key, running] : running_) {
-    if (running.instance != instance_ || now_us <= running.call->cpu_time_start_us + limit_ms * 1000) continue;
-    instance_->end(make_error(Reason::kLimitExceeded, "plugin " + record_.name() + " used more than " +
-                                                          std::to_string(limit_ms) + " ms of CPU time in one call")
-                       .with("limit", "cpu_time_ms_max")
-                       .with("limit_value", std::to_string(limit_ms)));
+    if (running.instance != instance_) continue;
+    const std::uint64_t used_us = charged_us - running.call->cpu_charged_start_us;
+    if (used_us <= limit_ms * 1000) continue;
+    instance_->end(supervision::make_limit_error(
+        "plugin " + record_.name() + " used more than " + std::to_string(limit_ms) + " ms of CPU time in one call",
+        kCpuTimeLimit, limit_ms, used_us / 1000));
     return;
   }
   watch_cpu();

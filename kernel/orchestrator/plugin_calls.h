@@ -57,8 +57,9 @@ class PluginCalls final : private supervision::CommandListener {
   bool take_result(supervision::PluginInstance& instance, v1::Result& result);
   bool take_output(supervision::PluginInstance& instance, v1::Output& output);
   void take_log(supervision::PluginInstance& instance, const v1::LogLine& line);
-  // The instance has ended: every call that it had gets `error`.
-  void lose(const supervision::PluginInstance& instance, const Error& error);
+  // The instance has ended: every call that it had gets `error`, but where one call's use of CPU ended it the others
+  // are told that it was another's.
+  void lose(supervision::PluginInstance& instance, const supervision::PluginExit& exit, const Error& error);
 
   std::size_t waiting_count() const { return waiting_.size() + committing_.size(); }
   std::size_t running_count() const { return running_.size(); }
@@ -89,7 +90,13 @@ class PluginCalls final : private supervision::CommandListener {
   void cancel_on_instance(Call& call, std::shared_ptr<supervision::PluginInstance> instance, const Error& error);
   Call* running_on(const supervision::PluginInstance* instance, CallKey key);
   void remove_running(CallKey key);
-  v1::CallFigures figures_of(const Call& call, supervision::PluginInstance* instance) const;
+  const v1::ManifestLimits& manifest_limits() const { return record_.loaded().manifest().limits(); }
+  v1::CallFigures times_of(const Call& call) const;
+  v1::CallFigures figures_of(Call& call, supervision::PluginInstance& instance);
+  v1::CallFigures last_figures_of(Call& call, supervision::PluginInstance& instance,
+                                  const supervision::PluginExit& exit);
+  void note_created_files(supervision::PluginInstance& instance);
+  std::optional<Error> output_error(std::size_t bytes) const;
   Error command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const;
   void note_posture(const v1::Posture& posture);
   void watch_cpu();

@@ -5,6 +5,7 @@
 #include <cerrno>
 
 #include "kernel/base/limits.h"
+#include "kernel/supervision/limit_error.h"
 #include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
@@ -47,6 +48,7 @@ Result<void> CommandRun::start(const v1::PluginLoaded& loaded, v1::Event origin,
   LaunchOrder order;
   order.origin = std::move(origin);
   order.loaded = &loaded;
+  if (const std::uint64_t asked = loaded.manifest().limits().output_bytes_max(); asked != 0) output_bytes_max_ = asked;
   bool wants_input_argument = false;
   for (const std::string& argument : loaded.manifest().args()) {
     wants_input_argument |= argument.find("{input}") != std::string::npos;
@@ -109,10 +111,9 @@ bool CommandRun::read_output() {
   if (got < 0) return errno == EAGAIN || errno == EINTR;
   if (got == 0) return false;
   const std::string_view part(bytes, static_cast<std::size_t>(got));
-  if (output_.size() + part.size() > limits::kOutputBytesMax) {
-    end(make_error(Reason::kLimitExceeded,
-                   "the command wrote more than " + std::to_string(limits::kOutputBytesMax) + " bytes to stdout")
-            .with("limit", "output_bytes_max"));
+  if (output_.size() + part.size() > output_bytes_max_) {
+    end(make_limit_error("the command wrote more than " + std::to_string(output_bytes_max_) + " bytes to stdout",
+                         "output_bytes_max", output_bytes_max_, output_.size() + part.size()));
     return false;
   }
   output_.append(part);
@@ -140,6 +141,7 @@ void CommandRun::abandon() {
 
 void CommandRun::on_launch_started(LaunchStarted started) {
   posture_ = std::move(started.posture);
+  created_files_ = std::move(started.created_files);
 }
 
 void CommandRun::on_launch_ended(PluginExit exit) {

@@ -1,7 +1,8 @@
 // One call of a `command` plugin: a fresh sandbox, input on stdin, output from stdout, its exit status as the verdict.
 //
 // Ownership and thread: shared by the call and its own pending reads; kernel thread only. Ends exactly once by
-// on_command_ended, after its process was reaped. Output above limits::kOutputBytesMax ends it with kLimitExceeded.
+// on_command_ended, after its process was reaped. Output above the manifest's
+// output_bytes_max, or limits::kOutputBytesMax, ends it with kLimitExceeded.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -10,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "kernel/base/limits.h"
 #include "kernel/supervision/launcher.h"
 #include "kernel/supervision/output_capture.h"
 
@@ -45,6 +47,7 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
 
   std::uint64_t call_key() const { return call_key_; }
   const v1::Posture& posture() const { return posture_; }
+  FileWatch& created_files() { return created_files_; }
 
  private:
   void on_launch_started(LaunchStarted started) override;
@@ -64,6 +67,8 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   bool launched_ = false;
   bool ended_ = false;
   v1::Posture posture_;
+  FileWatch created_files_;
+  std::size_t output_bytes_max_ = limits::kOutputBytesMax;
   std::optional<Error> cause_;
   boost::asio::posix::stream_descriptor stdin_;
   boost::asio::posix::stream_descriptor stdout_;

@@ -12,6 +12,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
+#include "kernel/supervision/file_watch.h"
 #include "kernel/supervision/plugin_exit.h"
 #include "liongate/v1/event.pb.h"
 #include "liongate/v1/manifest.pb.h"
@@ -23,6 +24,7 @@ using LaunchId = std::uint64_t;
 struct LaunchStarted {
   std::int64_t pid = 0;
   v1::Posture posture;
+  FileWatch created_files;  // invalid where nothing is granted for writing, or the host gave no watch
 };
 
 // Told of one launch; started at most once, ended exactly once and last.

@@ -14,7 +14,8 @@ std::string describe(const PluginExit& exit) {
       if (exit.signal == SIGSYS) return "was killed: it called the kernel by another ABI (i386 or x32)";
       const char* description = ::sigdescr_np(exit.signal);
       return "was killed by signal " + std::to_string(exit.signal) + " (" +
-             (description != nullptr ? description : "unknown") + ")";
+             (description != nullptr ? description : "unknown") + ")" +
+             (exit.in_setup ? " while its sandbox was set up" : "");
     }
     case ExitKind::kSetupFailed:
       return "could not be started: " + exit.step + ": " + std::strerror(exit.step_errno);
@@ -45,7 +46,16 @@ v1::ExitStatus to_message(const PluginExit& exit) {
   status.set_detail(describe(exit));
   status.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
   status.set_memory_peak_bytes(exit.memory_peak_bytes);
+  for (const v1::LimitHit& hit : exit.limit_hits) *status.add_limit_hits() = hit;
   return status;
+}
+
+bool is_passing(const PluginExit& exit) {
+  if (exit.kind != ExitKind::kSetupFailed) return false;
+  for (const int passing : {ENOMEM, EMFILE, ENFILE, EAGAIN, ETIMEDOUT}) {
+    if (exit.step_errno == passing) return true;
+  }
+  return false;
 }
 
 Error load_error(const std::string& name, const PluginExit& exit) {

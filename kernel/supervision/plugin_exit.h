@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "kernel/base/error.h"
 #include "liongate/v1/event.pb.h"
@@ -25,8 +26,10 @@ struct PluginExit {
   std::string step;           // kSetupFailed: the step and its subject in words
   int step_errno = 0;         // kSetupFailed
   bool host_refuses = false;  // kSetupFailed: a mandatory mechanism is missing on this host
+  bool in_setup = false;      // kSignalled: before its program ran
   std::uint64_t cpu_time_us = 0;
   std::uint64_t memory_peak_bytes = 0;
+  std::vector<v1::LimitHit> limit_hits;  // that the kernel told the host of
 
   bool is_success() const { return kind == ExitKind::kExited && exit_code == 0; }
 };
@@ -35,6 +38,9 @@ struct PluginExit {
 std::string describe(const PluginExit& exit);
 
 v1::ExitStatus to_message(const PluginExit& exit);
+
+// Whether a set-up failed for want of something that comes back: memory, descriptors, processes, time.
+bool is_passing(const PluginExit& exit);
 
 // The Error that a load or a start of `name` gets when the process ended so before Ready.
 Error load_error(const std::string& name, const PluginExit& exit);

@@ -326,6 +326,7 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
 
 Result<void> PluginInstance::take_ready(const v1::Ready& ready) {
   if (state_ != State::kLaunching) return make_error(Reason::kPluginProtocolError, "a second Ready");
+  if (!launched_) return {};  // it ended right behind it: its exit is what counts
   if (ready.protocol_version() < limits::kProtocolVersionMin ||
       ready.protocol_version() > limits::kProtocolVersionMax) {
     return make_error(Reason::kPluginProtocolError,
@@ -380,6 +381,7 @@ void PluginInstance::on_launch_started(LaunchStarted started) {
   pid_ = started.pid;
   posture_ = std::move(started.posture);
   meter_ = ProcessMeter(static_cast<pid_t>(started.pid));
+  created_files_ = std::move(started.created_files);
   if (early_ready_ && state_ == State::kReady && listener_ != nullptr) {
     listener_->on_instance_ready(*this, *std::exchange(early_ready_, std::nullopt));
   }
@@ -388,8 +390,8 @@ void PluginInstance::on_launch_started(LaunchStarted started) {
 void PluginInstance::on_launch_ended(PluginExit exit) {
   const auto self = shared_from_this();  // the listener may drop the last owner
   launched_ = false;
-  // Results that were in the pipe when the process ended still count.
-  if (from_plugin_.is_open() && !cause_ && state_ != State::kLaunching) on_readable(kReadsAtEnd);
+  // What was in the pipe when the process ended still counts: results, and why it could not start.
+  if (from_plugin_.is_open() && !cause_) on_readable(kReadsAtEnd);
   state_ = State::kEnded;
   close_pipes();
   if (listener_ != nullptr) listener_->on_instance_ended(*this, exit, std::move(cause_));

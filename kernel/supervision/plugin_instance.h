@@ -79,6 +79,8 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   bool ended() const { return state_ == State::kEnded; }
   MonotonicTime launch_time() const { return launch_time_; }
   ProcessMeter& meter() { return meter_; }
+  CpuShares& cpu_shares() { return cpu_shares_; }
+  FileWatch& created_files() { return created_files_; }
 
  private:
   enum class State { kLaunching, kReady, kStopping, kEnded };
@@ -117,6 +119,8 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   std::int64_t pid_ = 0;
   v1::Posture posture_;
   ProcessMeter meter_;
+  CpuShares cpu_shares_;
+  FileWatch created_files_;
   MonotonicTime launch_time_{};
   std::optional<Error> cause_;
   std::optional<v1::Ready> early_ready_;  // came before the launcher's word that the process runs

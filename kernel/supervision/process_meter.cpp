@@ -3,16 +3,28 @@
 #include <fcntl.h>
 #include <time.h>
 
-#include <cstdio>
+#include <algorithm>
+#include <cstdlib>
+#include <cstring>
 #include <string>
 
 #include "kernel/base/sys.h"
 
 namespace liongate::supervision {
 
+namespace {
+
+// "VmRSS:     1234 kB"; 0 where there is no such line: a process that is ending has no memory.
+std::uint64_t kibibytes_behind(const char* text, const char* key) {
+  const char* const line = std::strstr(text, key);
+  return line == nullptr ? 0 : std::strtoull(line + std::strlen(key), nullptr, 10);
+}
+
+}  // namespace
+
 ProcessMeter::ProcessMeter(pid_t pid) : pid_(pid) {
   if (::clock_getcpuclockid(pid, &cpu_clock_) != 0) pid_ = 0;
-  if (auto fd = sys::open("/proc/" + std::to_string(pid) + "/statm", O_RDONLY)) statm_ = std::move(*fd);
+  if (auto fd = sys::open("/proc/" + std::to_string(pid) + "/status", O_RDONLY)) status_ = std::move(*fd);
 }
 
 std::uint64_t ProcessMeter::cpu_time_us() const {
@@ -22,19 +34,16 @@ std::uint64_t ProcessMeter::cpu_time_us() const {
 }
 
 std::uint64_t ProcessMeter::resident_bytes(MonotonicTime now) {
-  if (!statm_ || (sampled_ != MonotonicTime{} && now - sampled_ < std::chrono::milliseconds(kSampleAgeMs))) {
+  if (!status_ || (sampled_ != MonotonicTime{} && now - sampled_ < std::chrono::milliseconds(kSampleAgeMs))) {
     return resident_bytes_;
   }
   sampled_ = now;
-  char text[128];
-  const ssize_t got = ::pread(statm_.get(), text, sizeof text - 1, 0);
+  char text[4096];
+  const ssize_t got = ::pread(status_.get(), text, sizeof text - 1, 0);
   if (got <= 0) return resident_bytes_;
   text[got] = '\0';
-  unsigned long long size_pages = 0;
-  unsigned long long resident_pages = 0;
-  if (std::sscanf(text, "%llu %llu", &size_pages, &resident_pages) == 2) {
-    resident_bytes_ = resident_pages * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-  }
+  resident_bytes_ = kibibytes_behind(text, "\nVmRSS:") * 1024;
+  peak_bytes_ = std::max(peak_bytes_, std::max(kibibytes_behind(text, "\nVmHWM:") * 1024, resident_bytes_));
   return resident_bytes_;
 }
 

@@ -180,6 +180,38 @@ TEST_CASE("limits are positive and bounded") {
   CHECK(limits_of("memory_bytes_max = 1048576\nmax_memory_mb = 1").find("given too") != std::string::npos);
 }
 
+TEST_CASE("a limit above what the host has says what it has") {
+  const HostCapacity host{1 << 30, 200, 1024, 100, 1 << 20};
+  const auto limits_of = [&host](const std::string& line) {
+    const auto manifest =
+        parse_manifest(kGood + "permissions = []\n[limits]\n" + line + "\n", ManifestFormat::kToml, "m.toml", host);
+    return manifest ? std::string("fine") : manifest.error().message;
+  };
+  CHECK(limits_of("memory_bytes_max = 1073741824\ncpu_percent_max = 200\nopen_files_max = 1024\nprocesses_max = 100") ==
+        "fine");
+  CHECK(limits_of("memory_bytes_max = 1073741825") ==
+        "m.toml:6: limits.memory_bytes_max: 1073741825 is more than this host has: 1073741824 bytes of memory; give at "
+        "most what it has, or leave it out");
+  CHECK(limits_of("max_memory_mb = 2048").find("m.toml:6: limits.max_memory_mb: 2147483648 is more") == 0);
+  CHECK(limits_of("tmp_bytes_max = 1073741825").find("limits.tmp_bytes_max: 1073741825 is more") != std::string::npos);
+  CHECK(limits_of("cpu_percent_max = 201").find("200 % of a CPU") != std::string::npos);
+  CHECK(limits_of("open_files_max = 1025").find("1024 open files for a process") != std::string::npos);
+  CHECK(limits_of("processes_max = 101").find("100 processes") != std::string::npos);
+  CHECK(limits_of("file_size_bytes_max = 1048577").find("1048576 bytes for a file") != std::string::npos);
+}
+
+TEST_CASE("each limit refuses 0, less than 0, and what nobody has") {
+  for (const std::string key :
+       {"memory_bytes_max", "cpu_time_ms_max", "wall_time_ms_max", "processes_max", "open_files_max", "cpu_percent_max",
+        "file_size_bytes_max", "tmp_bytes_max", "tmp_files_max", "io_bytes_per_second_max", "output_bytes_max"}) {
+    for (const std::string value : {"0", "-1", "9223372036854775807"}) {
+      INFO(key << " = " << value);
+      const std::string message = fault_of(kGood + "permissions = []\n[limits]\n" + key + " = " + value + "\n").message;
+      CHECK(message.find("m.toml:6: limits." + key + ": " + value + " is out of range; give a number from ") == 0);
+    }
+  }
+}
+
 TEST_CASE("more permissions than the bound are refused") {
   CHECK(fault_of(kGood + "permissions = [" + repeated("\"kv\",", 65) + "]\n").message.find("more than 64 entries") !=
         std::string::npos);

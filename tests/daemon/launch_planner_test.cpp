@@ -188,11 +188,21 @@ TEST_CASE("limits of the manifest become limits of the sandbox") {
   limits.set_processes_max(3);
   limits.set_open_files_max(10);
   limits.set_cpu_time_ms_max(1001);
+  limits.set_cpu_percent_max(50);
+  limits.set_file_size_bytes_max(11);
+  limits.set_tmp_bytes_max(12);
+  limits.set_tmp_files_max(13);
+  limits.set_io_bytes_per_second_max(14);
   const LaunchRequest request = planned(loaded);
   CHECK(request.limits.memory_bytes_max == 1 << 20);
   CHECK(request.limits.processes_max == 3);
   CHECK(request.limits.open_files_max == 10);
   CHECK(request.limits.cpu_time_s_max == 2);  // whole seconds, rounded up
+  CHECK(request.limits.cpu_percent_max == 50);
+  CHECK(request.limits.file_size_bytes_max == 11);
+  CHECK(request.limits.tmp_bytes_max == 12);
+  CHECK(request.limits.tmp_files_max == 13);
+  CHECK(request.limits.io_bytes_per_second_max == 14);
 }
 
 TEST_CASE("the CPU time of one call is no limit on the whole life of a plugin that serves many") {

@@ -29,6 +29,12 @@ cpu_time_ms_max = 1000
 wall_time_ms_max = 2000
 processes_max = 4
 open_files_max = 32
+cpu_percent_max = 50
+file_size_bytes_max = 1000000
+tmp_bytes_max = 1000000
+tmp_files_max = 100
+io_bytes_per_second_max = 1000000
+output_bytes_max = 5000
 [dependencies]
 log_analyzer = "^1.0"
 [configuration]
@@ -62,6 +68,8 @@ TEST_CASE("the message holds every field of the manifest") {
   CHECK(message.tags(0) == "greeting");
   CHECK(message.limits().memory_bytes_max() == 67108864);
   CHECK(message.limits().open_files_max() == 32);
+  CHECK(message.limits().cpu_percent_max() == 50);
+  CHECK(message.limits().output_bytes_max() == 5000);
   CHECK(message.dependencies().at("log_analyzer") == "^1.0");
   CHECK(nlohmann::json::parse(message.configuration_schema_json()).contains("properties"));
 }

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from harness import command_line, counted, paths, processes
+from harness import census, command_line, counted, paths, processes
 from harness.daemon import Daemon
 from harness.waiting import eventually
 from harness.workshop import Workshop
@@ -62,12 +62,19 @@ def can_confine() -> None:
 
 @pytest.fixture(autouse=True)
 def nothing_left_behind() -> Iterator[None]:
-    """No process without an owner, no temporary file: after every test, whatever became of it."""
+    """No process, mount, control group or temporary file without an owner: after every test, whatever became of it."""
+    before = census.take()
     yield
-    eventually(lambda: not processes.orphans() or None, "no process is left behind: "
-               + ", ".join(map(str, processes.orphans())), NO_ORPHAN_S)
-    left = sorted(path.name for path in paths.TMPDIR.iterdir())
-    assert not left, f"left in TMPDIR: {left}"
+    left: list[str] = []
+
+    def nothing_left() -> bool:
+        left[:] = census.left_since(before)
+        return not left
+
+    try:
+        eventually(nothing_left, "nothing is left behind", NO_ORPHAN_S)
+    except AssertionError:
+        pytest.fail(f"left behind: {'; '.join(left)}", pytrace=False)
 
 
 @pytest.fixture

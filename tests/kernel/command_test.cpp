@@ -236,6 +236,37 @@ TEST_CASE("a step of the set-up that fails for the program's own sake is the plu
   CHECK(call->reason() == Reason::kPluginError);
 }
 
+TEST_CASE("a set-up that failed for want of something passing is the host's, not the plugin's") {
+  for (const int passing : {ENOMEM, EMFILE, ENFILE, EAGAIN, ETIMEDOUT}) {
+    TemporaryFolder folder;
+    Kernel kernel(folder.path);
+    kernel.loaded_command("sorter");
+    supervision::PluginExit exit;
+    exit.kind = supervision::ExitKind::kSetupFailed;
+    exit.step = "create the program's process";
+    exit.step_errno = passing;
+    kernel.launcher().setup_end = exit;
+    const auto call = kernel.invoke("sorter");
+    REQUIRE(kernel.until([&] { return call->done(); }));
+    CHECK(call->reason() == Reason::kSandboxUnavailable);
+  }
+}
+
+TEST_CASE("a command killed by somebody else while it was set up has crashed") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded_command("sorter");
+  supervision::PluginExit exit;
+  exit.kind = supervision::ExitKind::kSignalled;
+  exit.signal = SIGKILL;
+  exit.in_setup = true;
+  kernel.launcher().setup_end = exit;
+  const auto call = kernel.invoke("sorter");
+  REQUIRE(kernel.until([&] { return call->done(); }));
+  CHECK(call->reason() == Reason::kPluginCrashed);
+  CHECK(call->result->error().message.find("while its sandbox was set up") != std::string::npos);
+}
+
 TEST_CASE("a stop waits for running commands and kills them after the grace") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

@@ -34,7 +34,7 @@ std::vector<Request> requests() {
 }
 
 std::vector<Report> reports() {
-  Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}};
+  Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}, {{6, "/data"}}};
   Exited exited{
       5, EndKind::kSetupFailed, -1, 9, "step", 2, "argument", true, 1000, 2000, {{"memory_bytes_max", 10, 11, true}}};
   HostReport host{false, {{"name", true, false, "reason", "remedy"}}};

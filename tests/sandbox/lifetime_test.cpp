@@ -97,6 +97,27 @@ TEST_CASE("a kill right after the launch is a kill, and unknown ids are ignored"
   }
 }
 
+TEST_CASE("a sandbox that somebody else kills while it is set up ended by that signal, and says when") {
+  for (const User user : available_users()) {
+    INFO(name_of(user));
+    Launcher launcher(user);
+    for (int round = 0; round < 20; ++round) {
+      auto running = launcher.launch(run_program("hostile", {"wait"}));
+      const std::string pid_text = std::to_string(launcher.pid());
+      pid_t pid = 0;
+      while (pid == 0) std::ifstream("/proc/" + pid_text + "/task/" + pid_text + "/children") >> pid;
+      ::kill(pid, SIGKILL);
+      Report report = launcher.next_report();
+      const bool ran = std::holds_alternative<Started>(report);
+      if (ran) report = launcher.next_report();
+      const auto& exited = std::get<Exited>(report);
+      CHECK(exited.kind == EndKind::kSignalled);
+      CHECK(exited.signal == SIGKILL);
+      CHECK(exited.step == (ran ? "" : "set up the sandbox"));
+    }
+  }
+}
+
 TEST_CASE("the launcher's death and the daemon's take every plugin along within a second") {
   for (const User user : available_users()) {
     for (const bool killed : {true, false}) {

@@ -44,7 +44,5 @@ class CallLoad:
 
 def is_clear(refusal: wire.Refusal) -> bool:
     """What a caller may be told of a kill that it did not see."""
-    if refusal.reason == "PLUGIN_ERROR":  # a command that was killed while its sandbox was being made
-        return "could not be started" in refusal.message
     return refusal.code in ("UNAVAILABLE", "CANCELLED") or refusal.reason in (
         "PLUGIN_CRASHED", "PLUGIN_NOT_RUNNING", "PLUGIN_PROTOCOL_ERROR")
