@@ -32,6 +32,7 @@ processes.become_subreaper()
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "rootless: runs as an unprivileged user as well (scripts/test, stage rootless)")
     config.addinivalue_line("markers", "root_only: needs root; the reason stands beside it")
+    config.addinivalue_line("markers", "user_independent: not repeated rootless, for the reason that stands beside it")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
@@ -44,7 +45,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marker = item.get_closest_marker("root_only")
         if marker is None:
-            item.add_marker(pytest.mark.rootless)
+            if item.get_closest_marker("user_independent") is None:
+                item.add_marker(pytest.mark.rootless)
         elif os.geteuid() != 0:
             item.add_marker(pytest.mark.skip(reason=f"needs root: {marker.args[0]}"))
 

@@ -15,6 +15,8 @@ CANCEL_GRACE_S = 1.0
 FLOOD_LINES = 20_000
 FLOOD_BYTES = str(FLOOD_LINES * 100)
 
+pytestmark = pytest.mark.user_independent("frames are judged by the kernel thread, which knows no users")
+
 
 @pytest.fixture
 def sibling(daemon: Daemon) -> Callable[[], None]:

@@ -7,10 +7,13 @@ import pty
 import signal
 import subprocess
 
+import pytest
 from harness import paths
 from harness.daemon import Daemon
 
 CLEAR_LINE = "\r\x1b[K"
+
+pytestmark = pytest.mark.user_independent("a terminal is one for every user")
 
 
 def read_until(terminal: int, wanted: str) -> str:
