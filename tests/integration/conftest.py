@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -27,6 +28,8 @@ missing = paths.missing_programs()
 if missing:
     pytest.exit(f"not built: {', '.join(map(str, missing))}; set LIONGATE_BUILD_DIR", returncode=2)
 processes.become_subreaper()
+# Whoever runs the tests in the background has SIGINT ignored, and so would every program under test.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_configure(config: pytest.Config) -> None:
