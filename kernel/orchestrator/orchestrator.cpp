@@ -349,6 +349,7 @@ void Orchestrator::shut_down(const std::string& reason, int drain_ms, std::funct
   static_cast<void>(journal_.record_state(event).has_value());
   dispatcher_.close();
   loader_.shut_down();
+  for (auto& [id, plugin] : plugins_) plugin->start_no_more();
   if (dispatcher_.open_count() == 0) {
     stop_plugins();
     return;

@@ -420,6 +420,14 @@ void PluginActor::forget(const std::string& actor, Done done) {
   });
 }
 
+void PluginActor::start_no_more() {
+  starts_no_more_ = true;
+  restart_timer_.cancel();
+  if (record_.state == State::kCrashed) {
+    calls_.fail_waiting(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+  }
+}
+
 void PluginActor::shut_down(std::function<void()> done) {
   shutting_down_ = true;
   const Error error = make_error(Reason::kShuttingDown, "the daemon is shutting down");

@@ -60,6 +60,9 @@ class PluginActor final : private supervision::InstanceListener {
   void unload(const std::string& actor, Done done);
   // After a restart of the daemon: starts what was running.
   void resume_desired_state();
+  // The daemon is about to stop: what ends from now on is not started again, and that counts as no failure of the
+  // plugin's.
+  void start_no_more();
   // The daemon stops: the process ends, the wish to run stays.
   void shut_down(std::function<void()> done);
 
@@ -129,6 +132,7 @@ class PluginActor final : private supervision::InstanceListener {
   std::vector<std::function<void()>>
       on_quiet_;  // who waits until no process of it is left; while set, no end is a crash
   supervision::PluginExit last_exit_;
+  bool starts_no_more_ = false;
   bool shutting_down_ = false;
   bool ending_ = false;  // being stopped or unloaded: no call is taken
   boost::asio::steady_timer stop_timer_;

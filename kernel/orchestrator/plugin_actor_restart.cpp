@@ -57,6 +57,10 @@ void PluginActor::on_crashed(const PluginInstance& instance, const PluginExit& e
 }
 
 void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason last) {
+  if (starts_no_more_) {
+    calls_.fail_waiting(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+    return;
+  }
   const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
   const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
   if (!wait) {
@@ -72,7 +76,7 @@ void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason 
   }
   restart_timer_.expires_after(*wait);
   restart_timer_.async_wait([this, alive = alive_, wait = *wait](const boost::system::error_code& error) {
-    if (error || !*alive) return;
+    if (error || !*alive || starts_no_more_) return;
     submit(
         [this, wait](const Done& finish) {
           if (record_.state != State::kCrashed) {  // a command was faster
@@ -107,6 +111,7 @@ bool PluginActor::is_passing(const Error& error) {
 
 // Its files could not be looked at for want of something that comes back: nothing is wrong with the plugin.
 void PluginActor::try_start_later(const Error& error) {
+  if (starts_no_more_) return;
   const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
   const auto wait = restart_policy_.on_crash(context_.clock.now(), std::nullopt, jitter);
   if (!wait) {
@@ -116,7 +121,7 @@ void PluginActor::try_start_later(const Error& error) {
   log_->add("log", "warning", error.message + "; tried again in " + std::to_string(wait->count()) + " ms", "");
   restart_timer_.expires_after(*wait);
   restart_timer_.async_wait([this, alive = alive_](const boost::system::error_code& aborted) {
-    if (aborted || !*alive) return;
+    if (aborted || !*alive || starts_no_more_) return;
     submit(
         [this](const Done& finish) {
           if (record_.state == State::kRunning || record_.state == State::kFailed) {  // a command was faster

@@ -216,6 +216,31 @@ TEST_CASE("a restart that was due does not come any more") {
   CHECK(is_last(kernel, "DaemonStopped"));
 }
 
+TEST_CASE("what crashes while the daemon drains is not started again, and no failure is counted") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("busy", open_calls(1));
+  FakePlugin& busy = kernel.launcher().last();
+  const auto running = kernel.invoke("busy");
+  REQUIRE(kernel.until([&] { return busy.invokes().size() == 1; }));
+  kernel.loaded("hello", open_calls(1));
+  FakePlugin& hello = kernel.launcher().last();
+  const auto lost = kernel.invoke("hello");
+  const auto waiting = kernel.invoke("hello");
+  REQUIRE(kernel.until([&] { return hello.invokes().size() == 1; }));
+  bool done = false;
+  kernel.orchestrator().shut_down("test", 5000, [&] { done = true; });
+  hello.die(SIGKILL);
+  REQUIRE(kernel.until([&] { return lost->done() && waiting->done(); }));
+  CHECK(waiting->reason() == Reason::kShuttingDown);
+  kernel.run_for(200ms);  // more than the first backoff
+  CHECK(kernel.launcher().plugins.size() == 2);
+  CHECK(kernel.state("hello") == v1::PLUGIN_STATE_CRASHED);
+  busy.answer(running->key, "done");
+  REQUIRE(kernel.until([&] { return done; }));
+  CHECK(kernel.count_events("InstanceRestarted") == 0);
+}
+
 TEST_CASE("a load whose last event is on its way to the disk does not keep the daemon from ending") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);
