@@ -1,6 +1,7 @@
 #include "sandbox/sandbox_process.h"
 
 #include <linux/sched.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -33,6 +34,19 @@ std::string explain_clone(int sys_errno) {
     default:
       return "(clone3)";
   }
+}
+
+// Whether somebody else killed the process before it was told to go on: its files in /proc then refuse a writer in ways
+// that say nothing of the host. Without the word to go on a healthy one ends by itself, with an exit code. Consumes no
+// status; waits kUnwantedEndMsMax at most, and only where a start has failed.
+bool was_killed(const SandboxProcess& process, const UniqueFd& channel) {
+  constexpr int kUnwantedEndMsMax = 1000;
+  ::shutdown(channel.get(), SHUT_RDWR);
+  pollfd ended{process.pidfd.get(), POLLIN, 0};
+  siginfo_t info{};
+  return ::poll(&ended, 1, kUnwantedEndMsMax) == 1 &&
+         ::waitid(P_PIDFD, static_cast<id_t>(process.pidfd.get()), &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+         info.si_code == CLD_KILLED;
 }
 
 }  // namespace
@@ -77,7 +91,7 @@ Result<SandboxProcess> start_sandbox(SandboxPlan& plan, NetworkSpare& networks) 
     return setup_error(Step::kCreateNamespaces, sys_errno, explain_clone(sys_errno));
   }
   if (process.pid == 0) run_sandbox_init(plan, theirs.get());
-  if (auto mapped = write_id_maps(process.pid, plan.host.mode, plan.ids); !mapped) {
+  if (auto mapped = write_id_maps(process.pid, plan.host.mode, plan.ids); !mapped && !was_killed(process, ours)) {
     ::kill(process.pid, SIGKILL);
     ::waitpid(process.pid, nullptr, 0);
     return setup_error(Step::kMapIds, mapped.error().sys_errno, mapped.error().message);
