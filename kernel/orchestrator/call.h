@@ -20,6 +20,7 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/result.h"
 #include "kernel/event_log/event_log.h"
+#include "kernel/supervision/file_watch.h"
 #include "kernel/supervision/plugin_log.h"
 #include "liongate/v1/frame.pb.h"
 #include "liongate/v1/plugin.pb.h"
@@ -92,8 +93,7 @@ struct Call {
   std::size_t output_bytes = 0;
   std::vector<supervision::LogLine> logs;
   std::size_t log_bytes = 0;
-  std::vector<std::string> created_files;
-  std::uint32_t created_files_left_out = 0;
+  supervision::CreatedFiles created_files;
   std::unique_ptr<CallHandler> handler;
   std::optional<Result<CallReply>> outcome;  // kCommittingEnd
 };

@@ -83,8 +83,7 @@ Result<void> Loader::check(const Load& load) {
 }
 
 Result<void> Loader::check_policy(const Load& load) {
-  auto refusal = policy::refuse(context_.settings.policy, load.loaded.manifest(), load.loaded.folder(),
-                                {load.loaded.manifest_path(), load.loaded.entry_point_path()});
+  auto refusal = policy::refuse(context_.settings.policy, load.loaded);
   if (!refusal) return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
   v1::Event event;
   fill_denial(event, *refusal, "load");

@@ -144,9 +144,7 @@ void PluginActor::start(const std::string& actor, Done done) {
 
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
   ending_ = false;
-  if (const auto refusal =
-          policy::refuse(context_.settings.policy, record_.loaded().manifest(), record_.loaded().folder(),
-                         {record_.loaded().manifest_path(), record_.loaded().entry_point_path()})) {
+  if (const auto refusal = policy::refuse(context_.settings.policy, record_.loaded())) {
     v1::Event denial = plugin_event("PermissionDenied", record_, actor);
     fill_denial(denial, *refusal, "start");
     if (const auto recorded = context_.journal.record_state(denial); !recorded) {
@@ -166,7 +164,8 @@ void PluginActor::begin_start(StartKind kind, const std::string& actor, Done don
         if (!*alive) return;
         if (shutting_down_) {
           done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
-        } else if (!digest && kind == StartKind::kBySupervisor && is_passing(digest.error())) {
+        } else if (!digest && kind == StartKind::kBySupervisor &&
+                   (digest.error().reason == Reason::kQueueFull || supervision::is_passing(digest.error().sys_errno))) {
           try_start_later(digest.error());
           done(digest.error());
         } else if (!digest) {

@@ -109,7 +109,6 @@ class PluginActor final : private supervision::InstanceListener {
                   const std::optional<Error>& cause);
   // After a crash, or a start that failed; `last` is the reason to be FAILED with when there were too many.
   void schedule_restart(std::optional<MonotonicTime> started, Reason last);
-  static bool is_passing(const Error& error);
   void try_start_later(const Error& error);
   void answer_pings(Result<v1::Pong> pong);
   void done_when_durable(EventSeq seq, Done done);

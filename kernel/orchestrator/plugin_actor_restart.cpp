@@ -1,6 +1,5 @@
 // How a plugin's process ended and when it is started again. Declared in plugin_actor.h.
 #include <algorithm>
-#include <cerrno>
 
 #include "kernel/orchestrator/plugin_actor.h"
 #include "kernel/supervision/limit_error.h"
@@ -94,19 +93,6 @@ void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason 
         },
         [](const Result<void>&) {});
   });
-}
-
-bool PluginActor::is_passing(const Error& error) {
-  switch (error.sys_errno) {
-    case EMFILE:
-    case ENFILE:
-    case ENOMEM:
-    case EAGAIN:
-    case ETIMEDOUT:
-      return true;
-    default:
-      return error.reason == Reason::kQueueFull;
-  }
 }
 
 // Its files could not be looked at for want of something that comes back: nothing is wrong with the plugin.

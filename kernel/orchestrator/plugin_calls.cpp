@@ -21,20 +21,22 @@ double milliseconds(MonotonicTime::duration duration) {
   return std::chrono::duration<double, std::milli>(duration).count();
 }
 
-void keep_names(const std::vector<std::string>& names, Call& call) {
-  for (const std::string& name : names) {
-    if (call.created_files.size() < supervision::kCreatedFilesMax) {
-      call.created_files.push_back(name);
+void keep_names(const supervision::CreatedFiles& created, Call& call) {
+  supervision::CreatedFiles& kept = call.created_files;
+  kept.left_out += created.left_out;
+  for (const std::string& name : created.names) {
+    if (kept.names.size() < supervision::kCreatedFilesMax) {
+      kept.names.push_back(name);
     } else {
-      ++call.created_files_left_out;
+      ++kept.left_out;
     }
   }
 }
 
 void show_names(Call& call, v1::CallFigures& figures) {
-  for (std::string& name : call.created_files) figures.add_created_files(std::move(name));
-  figures.set_created_files_left_out(call.created_files_left_out);
-  call.created_files.clear();
+  supervision::CreatedFiles created = std::exchange(call.created_files, {});
+  for (std::string& name : created.names) figures.add_created_files(std::move(name));
+  figures.set_created_files_left_out(created.left_out);
 }
 
 Error failure_error(const v1::Failure& failure) {
@@ -175,10 +177,10 @@ v1::CallFigures PluginCalls::times_of(const Call& call) const {
 // Names are written down for every call that runs there: who made a file, nobody can tell.
 void PluginCalls::note_created_files(PluginInstance& instance) {
   if (!instance.created_files().valid()) return;
-  const std::vector<std::string> names = instance.created_files().take();
-  if (names.empty()) return;
+  const supervision::CreatedFiles created = instance.created_files().take();
+  if (created.names.empty()) return;
   for (const auto& [key, running] : running_) {
-    if (running.instance.get() == &instance) keep_names(names, *running.call);
+    if (running.instance.get() == &instance) keep_names(created, *running.call);
   }
 }
 
@@ -387,7 +389,7 @@ Error PluginCalls::command_error(const supervision::PluginExit& exit, const std:
     // What the plugin named does not exist or cannot be run: its own fault. All else is the host's.
     Error error = supervision::load_error(record_.name(), exit);
     if (error.reason == Reason::kLoadFailure) {
-      error.reason = supervision::is_passing(exit) ? Reason::kSandboxUnavailable : Reason::kPluginError;
+      error.reason = supervision::is_passing(exit.step_errno) ? Reason::kSandboxUnavailable : Reason::kPluginError;
     }
     return error;
   }

@@ -45,11 +45,11 @@ bool rule_matches(const Rule& rule, const std::string& plugin, const std::vector
 }
 
 std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::string& permission,
-                                             const std::string& folder, std::vector<std::string> own_files) {
+                                             const v1::PluginLoaded& loaded) {
   const std::size_t colon = permission.find(':');
   const std::string kind = permission.substr(0, colon);
   if (kind != "fs_read" && kind != "fs_write") return std::nullopt;
-  const std::string path = normalised(colon == std::string::npos ? "" : permission.substr(colon + 1), folder);
+  const std::string path = normalised(colon == std::string::npos ? "" : permission.substr(colon + 1), loaded.folder());
   for (const char* kernel_folder : {"/proc", "/sys", "/dev"}) {
     if (is_same_or_inside(path, kernel_folder)) {
       return refusal(permission, "protected folder", path + " belongs to the operating system",
@@ -62,9 +62,9 @@ std::optional<Refusal> refuse_protected_path(const Policy& policy, const std::st
                      "grant a folder that neither contains nor lies in the daemon's state and socket folders");
     }
   }
-  own_files.push_back(folder);
-  for (const std::string& own : own_files) {
-    if (kind != "fs_write" || own.empty() || !is_same_or_inside(own, path)) continue;
+  if (kind != "fs_write") return std::nullopt;
+  for (const std::string& own : {loaded.manifest_path(), loaded.entry_point_path(), loaded.folder()}) {
+    if (own.empty() || !is_same_or_inside(own, path)) continue;
     return refusal(permission, "own program", path + " is or holds the plugin's own program or manifest",
                    "grant a folder below the plugin's, or elsewhere: a plugin never writes what it runs");
   }
@@ -107,19 +107,18 @@ bool glob_matches(std::string_view pattern, std::string_view text) {
   return p == pattern.size();
 }
 
-std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder,
-                              const std::vector<std::string>& own_files) {
-  for (const std::string& permission : manifest.permissions()) {
+std::optional<Refusal> refuse(const Policy& policy, const v1::PluginLoaded& loaded) {
+  for (const std::string& permission : loaded.manifest().permissions()) {
     if (permission == "forbidden" || permission.starts_with("forbidden:")) {
       return refusal(permission, "forbidden", "no policy can grant it", "remove it from the manifest's permissions");
     }
-    if (auto found = refuse_protected_path(policy, permission, folder, own_files)) return found;
+    if (auto found = refuse_protected_path(policy, permission, loaded)) return found;
     if (auto found = refuse_loader_variable(permission)) return found;
-    const std::vector<std::string> spellings = spellings_of(permission, folder);
+    const std::vector<std::string> spellings = spellings_of(permission, loaded.folder());
     bool decided = false;
     for (std::size_t i = 0; i < policy.rules.size() && !decided; ++i) {
       const Rule& rule = policy.rules[i];
-      if (!rule_matches(rule, manifest.name(), spellings)) continue;
+      if (!rule_matches(rule, loaded.manifest().name(), spellings)) continue;
       decided = true;
       if (!rule.allow) {
         const std::string name = "rule " + std::to_string(i + 1);

@@ -2,8 +2,9 @@
 //
 // Ownership and thread: a plain value of the kernel thread; replaced whole when the configuration is reloaded.
 //
-// The first rule whose two patterns match decides; what no rule names is refused, except in development. `forbidden`
-// and the daemon's own folders are refused in every environment, whatever the rules say.
+// The first rule whose two patterns match decides; what no rule names is refused, except in development. `forbidden`,
+// the daemon's own folders, writing what the plugin itself is made of, and variables that steer the loader are refused
+// in every environment, whatever the rules say.
 #pragma once
 
 #include <optional>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "kernel/base/result.h"
-#include "liongate/v1/manifest.pb.h"
+#include "liongate/v1/event.pb.h"
 
 namespace liongate::policy {
 
@@ -34,14 +35,12 @@ struct Policy {
 // Which permission was refused and by what.
 struct Refusal {
   std::string permission;
-  std::string rule;  // "forbidden", "protected folder", "rule 3", "no rule"
+  std::string rule;  // "forbidden", "protected folder", "own program", "loader variable", "rule 3", "no rule"
   Error error;       // kPermissionDenied
 };
 
-// Returns the first refusal, or nothing when every permission is granted. `folder` resolves relative paths; `own_files`
-// are the manifest and the program, as far as they are files, which the plugin itself never may write.
-std::optional<Refusal> refuse(const Policy& policy, const v1::Manifest& manifest, const std::string& folder,
-                              const std::vector<std::string>& own_files = {});
+// Returns the first refusal, or nothing when every permission is granted. Relative paths are of the plugin's folder.
+std::optional<Refusal> refuse(const Policy& policy, const v1::PluginLoaded& loaded);
 
 // True if `text` matches the shell glob `pattern`: * for any run of characters, ? for one.
 bool glob_matches(std::string_view pattern, std::string_view text);

@@ -3,7 +3,9 @@
 // The launcher makes the watch before the plugin runs, because it may read folders that the daemon may not. It sees
 // folders that existed then, not those made later, and names made by anybody: it tells what appeared while a call ran.
 //
-// Ownership and thread: one a launch, kernel thread. Owns the descriptor; take() never waits.
+// Ownership and thread: one a launch, kernel thread. Owns the descriptor; take() never waits, and a plugin that makes
+// files as fast as it can keeps nobody waiting: one look reads kLookBytesMax, names beyond kCreatedFilesMax are
+// counted.
 #pragma once
 
 #include <cstdint>
@@ -15,8 +17,13 @@
 
 namespace liongate::supervision {
 
-// Names kept for one call; more are counted.
-inline constexpr int kCreatedFilesMax = 64;
+inline constexpr int kCreatedFilesMax = 64;               // names kept of one look, and for one call
+inline constexpr std::size_t kLookBytesMax = 512 * 1024;  // of the kernel's queue, which holds some 16,000 names
+
+struct CreatedFiles {
+  std::vector<std::string> names;
+  std::uint32_t left_out = 0;  // further names
+};
 
 class FileWatch {
  public:
@@ -27,8 +34,8 @@ class FileWatch {
 
   bool valid() const { return inotify_.valid(); }
 
-  // The names that appeared since the last call. What the kernel's queue could not hold is not among them.
-  std::vector<std::string> take();
+  // What appeared since the last look. What the kernel's queue could not hold is not among it.
+  CreatedFiles take();
 
  private:
   UniqueFd inotify_;

@@ -50,12 +50,17 @@ v1::ExitStatus to_message(const PluginExit& exit) {
   return status;
 }
 
-bool is_passing(const PluginExit& exit) {
-  if (exit.kind != ExitKind::kSetupFailed) return false;
-  for (const int passing : {ENOMEM, EMFILE, ENFILE, EAGAIN, ETIMEDOUT}) {
-    if (exit.step_errno == passing) return true;
+bool is_passing(int sys_errno) {
+  switch (sys_errno) {
+    case EMFILE:
+    case ENFILE:
+    case ENOMEM:
+    case EAGAIN:
+    case ETIMEDOUT:
+      return true;
+    default:
+      return false;
   }
-  return false;
 }
 
 Error load_error(const std::string& name, const PluginExit& exit) {

@@ -39,8 +39,8 @@ std::string describe(const PluginExit& exit);
 
 v1::ExitStatus to_message(const PluginExit& exit);
 
-// Whether a set-up failed for want of something that comes back: memory, descriptors, processes, time.
-bool is_passing(const PluginExit& exit);
+// Whether `sys_errno` tells of the want of something that comes back: memory, descriptors, processes, time.
+bool is_passing(int sys_errno);
 
 // The Error that a load or a start of `name` gets when the process ended so before Ready.
 Error load_error(const std::string& name, const PluginExit& exit);

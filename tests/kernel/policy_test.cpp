@@ -11,11 +11,13 @@ using policy::refuse;
 
 namespace {
 
-v1::Manifest manifest_asking(const std::vector<std::string>& permissions, const std::string& name = "hello") {
-  v1::Manifest manifest;
-  manifest.set_name(name);
-  for (const std::string& permission : permissions) manifest.add_permissions(permission);
-  return manifest;
+v1::PluginLoaded plugin_asking(const std::vector<std::string>& permissions, const std::string& name = "hello",
+                               const std::string& folder = "/plugins/hello") {
+  v1::PluginLoaded loaded;
+  loaded.mutable_manifest()->set_name(name);
+  for (const std::string& permission : permissions) loaded.mutable_manifest()->add_permissions(permission);
+  loaded.set_folder(folder);
+  return loaded;
 }
 
 Policy production(std::vector<policy::Rule> rules = {}) {
@@ -30,12 +32,12 @@ Policy development(std::vector<policy::Rule> rules = {}) {
 }
 
 bool is_granted(const Policy& policy, const std::string& permission, const std::string& folder = "/plugins/hello") {
-  return !refuse(policy, manifest_asking({permission}), folder).has_value();
+  return !refuse(policy, plugin_asking({permission}, "hello", folder)).has_value();
 }
 
 std::string refused_by(const Policy& policy, const std::string& permission,
                        const std::string& folder = "/plugins/hello") {
-  const auto refusal = refuse(policy, manifest_asking({permission}), folder);
+  const auto refusal = refuse(policy, plugin_asking({permission}, "hello", folder));
   return refusal ? refusal->rule : "granted";
 }
 
@@ -66,7 +68,7 @@ TEST_CASE("a hostile glob is answered in good time") {
 }
 
 TEST_CASE("a plugin that asks for nothing is granted everywhere") {
-  CHECK_FALSE(refuse(production(), manifest_asking({}), "/plugins/hello").has_value());
+  CHECK_FALSE(refuse(production(), plugin_asking({})).has_value());
 }
 
 TEST_CASE("outside development nothing is granted that no rule names") {
@@ -84,8 +86,8 @@ TEST_CASE("the first rule that matches decides") {
 
 TEST_CASE("a rule is for the plugins its pattern names") {
   const Policy policy = production({{"log-*", "process", true}});
-  CHECK_FALSE(refuse(policy, manifest_asking({"process"}, "log-analyzer"), "/p").has_value());
-  CHECK(refuse(policy, manifest_asking({"process"}, "hello"), "/p").has_value());
+  CHECK_FALSE(refuse(policy, plugin_asking({"process"}, "log-analyzer", "/p")).has_value());
+  CHECK(refuse(policy, plugin_asking({"process"}, "hello", "/p")).has_value());
 }
 
 TEST_CASE("a denying rule holds in development too") {
@@ -100,7 +102,7 @@ TEST_CASE("forbidden is never granted, with or without an argument") {
 
 TEST_CASE("every permission must be granted; the first refusal is told") {
   const Policy policy = production({{"*", "env:*", true}});
-  const auto refusal = refuse(policy, manifest_asking({"env:A", "process", "jit"}), "/plugins/hello");
+  const auto refusal = refuse(policy, plugin_asking({"env:A", "process", "jit"}));
   REQUIRE(refusal.has_value());
   CHECK(refusal->permission == "process");
   CHECK(refusal->error.reason == Reason::kPermissionDenied);
@@ -135,9 +137,11 @@ TEST_CASE("spellings of a protected path are seen through") {
 
 TEST_CASE("a plugin never may write its own manifest or program, wherever they lie") {
   const Policy generous = development({{"*", "*", true}});
-  const std::vector<std::string> own{"/plugins/hello/manifest.toml", "/plugins/hello/bin/main.py"};
   const auto rule = [&](const std::string& permission) {
-    const auto refusal = refuse(generous, manifest_asking({permission}), "/plugins/hello", own);
+    v1::PluginLoaded loaded = plugin_asking({permission});
+    loaded.set_manifest_path("/plugins/hello/manifest.toml");
+    loaded.set_entry_point_path("/plugins/hello/bin/main.py");
+    const auto refusal = refuse(generous, loaded);
     return refusal ? refusal->rule : "granted";
   };
   for (const char* path :
