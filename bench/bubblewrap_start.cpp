@@ -4,22 +4,18 @@
 // ROOT is a folder that becomes the sandbox's root and holds a copy of PROGRAM. Measured from the spawn of bwrap until
 // the program's first byte arrives, which is what a plugin's Ready frame is to us (our RPC and event come on top).
 
-#include <fcntl.h>
 #include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
-#include <spawn.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cstddef>
-#include <cstring>
 #include <string>
 #include <vector>
 
-#include "bench/measurement.h"
+#include "bench/first_byte.h"
 
 namespace liongate::bench {
 namespace {
@@ -71,35 +67,12 @@ int run(int argc, char** argv) {
   std::vector<std::string> words = {
       "bwrap",  "--unshare-all", "--die-with-parent", "--ro-bind", argv[2],     "/",         "--dev", "/dev",
       "--proc", "/proc",         "--tmpfs",           "/tmp",      "--seccomp", filter_text, inside};
-  std::vector<char*> command;
-  for (std::string& word : words) command.push_back(word.data());
-  command.push_back(nullptr);
-
   Samples samples;
   for (int i = 0; i < std::atoi(argv[3]); ++i) {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) give_up("bench_bubblewrap: pipe2");
     ::lseek(kFilterFd, 0, SEEK_SET);
-    posix_spawn_file_actions_t actions;
-    ::posix_spawn_file_actions_init(&actions);
-    ::posix_spawn_file_actions_adddup2(&actions, ends[1], 1);
-    pid_t pid = -1;
-    const std::uint64_t begin = now_ns();
-    const int error = ::posix_spawnp(&pid, "bwrap", &actions, nullptr, command.data(), environ);
-    if (error != 0) give_up(std::string("bench_bubblewrap: bwrap: ") + std::strerror(error));
-    ::close(ends[1]);
-    char byte = 0;
-    if (::read(ends[0], &byte, 1) != 1) give_up("bench_bubblewrap: the program said nothing");
-    samples.add_ns(now_ns() - begin);
-    int status = 0;
-    ::waitpid(pid, &status, 0);
-    ::close(ends[0]);
-    ::posix_spawn_file_actions_destroy(&actions);
-    if (status != 0) give_up("bench_bubblewrap: the program failed");
+    samples.add_ns(first_byte_ns(words));
   }
-  print_figures({{"p50_us", samples.percentile_us(0.50)},
-                 {"p99_us", samples.percentile_us(0.99)},
-                 {"count", static_cast<double>(samples.count())}});
+  print_durations(samples);
   return 0;
 }
 

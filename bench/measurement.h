@@ -53,6 +53,13 @@ inline void print_figures(const std::vector<std::pair<std::string, double>>& fig
   std::fflush(stdout);
 }
 
+// The same for one kind of duration: p50_us, p99_us, count.
+inline void print_durations(Samples& samples) {
+  print_figures({{"p50_us", samples.percentile_us(0.50)},
+                 {"p99_us", samples.percentile_us(0.99)},
+                 {"count", static_cast<double>(samples.count())}});
+}
+
 // Ends the program: a benchmark that cannot measure must not print a number.
 [[noreturn]] inline void give_up(const std::string& why) {
   std::fprintf(stderr, "%s\n", why.c_str());

@@ -106,9 +106,7 @@ int run(int argc, char** argv) {
     int status = 0;
     ::waitpid(pid, &status, 0);
   }
-  print_figures({{"p50_us", samples.percentile_us(0.50)},
-                 {"p99_us", samples.percentile_us(0.99)},
-                 {"count", static_cast<double>(samples.count())}});
+  print_durations(samples);
   return 0;
 }
 
