@@ -1,6 +1,7 @@
 #include "tests/escape/programs/attempt.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 
 #include <array>
@@ -41,6 +42,24 @@ std::string outcome_of(long result) {
   if (result >= 0) return "ok";
   const char* name = ::strerrorname_np(errno);
   return name == nullptr ? "errno " + std::to_string(errno) : name;
+}
+
+long send_descriptors(int socket, const std::vector<int>& descriptors) {
+  const std::size_t bytes = descriptors.size() * sizeof(int);
+  std::vector<char> room(CMSG_SPACE(bytes));
+  char byte = 'x';
+  iovec part{&byte, 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = room.data();
+  message.msg_controllen = room.size();
+  cmsghdr* const rights = CMSG_FIRSTHDR(&message);
+  rights->cmsg_level = SOL_SOCKET;
+  rights->cmsg_type = SCM_RIGHTS;
+  rights->cmsg_len = CMSG_LEN(bytes);
+  std::memcpy(CMSG_DATA(rights), descriptors.data(), bytes);
+  return ::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 Scene::Scene(std::string_view lines) {

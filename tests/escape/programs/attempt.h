@@ -16,11 +16,15 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace liongate::escape {
 
 // "ok", or the name of errno. Call at once after the system call.
 std::string outcome_of(long result);
+
+// sendmsg of one byte with these descriptors beside it (SCM_RIGHTS); never waits.
+long send_descriptors(int socket, const std::vector<int>& descriptors);
 
 // Where things are that the attempts reach for: lines KEY=VALUE, written by the driver.
 class Scene {
@@ -76,7 +80,7 @@ std::span<const Check> grant_checks();
 std::span<const Check> network_checks();
 std::span<const Check> process_checks();
 std::span<const Check> protocol_checks();
-std::span<const Check> more_checks();
+std::span<const Check> unlisted_checks();
 
 // What a file holds, at most 64 KiB; the name of errno where it cannot be read.
 std::string contents_of(const std::string& path);

@@ -6,7 +6,6 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <ctime>
@@ -150,20 +149,7 @@ void reach_daemon(const Scene& scene, Report& report) {
   for (const int fd : {0, 1, 2, 3, 4}) {
     report.attempt("descriptors through " + std::to_string(fd), [&] {
       if (scene.is_control()) return -1L;
-      std::array<char, CMSG_SPACE(sizeof(int))> room{};
-      char byte = 'x';
-      iovec part{&byte, 1};
-      msghdr message{};
-      message.msg_iov = &part;
-      message.msg_iovlen = 1;
-      message.msg_control = room.data();
-      message.msg_controllen = room.size();
-      cmsghdr* rights = CMSG_FIRSTHDR(&message);
-      rights->cmsg_level = SOL_SOCKET;
-      rights->cmsg_type = SCM_RIGHTS;
-      rights->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(rights), &fd, sizeof fd);
-      return static_cast<long>(::sendmsg(fd, &message, MSG_NOSIGNAL));
+      return send_descriptors(fd, {fd});
     });
   }
 }

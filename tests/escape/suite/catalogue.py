@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import file_checks, kernel_checks, more_checks, network_checks, process_checks, protocol_checks
+from . import file_checks, kernel_checks, unlisted_checks, network_checks, process_checks, protocol_checks
 from .check import Check
 
 CHECKS: list[Check] = [*kernel_checks.CHECKS, *file_checks.CHECKS, *network_checks.CHECKS, *process_checks.CHECKS,
-                       *protocol_checks.CHECKS, *more_checks.CHECKS]
+                       *protocol_checks.CHECKS, *unlisted_checks.CHECKS]
 COMES_LATER = network_checks.COMES_WITH_THE_GATEWAY
 
 
