@@ -12,13 +12,13 @@ namespace {
 
 constexpr std::uint64_t kTailLinesMax = 1'000'000;  // more than any log that is kept has
 
-struct Options {
+struct LogsOptions {
   std::string plugin;
   bool follow = false;
   std::uint64_t tail_lines = 0;
 };
 
-ExitCode get_plugin_logs(Context& context, const Options& options) {
+ExitCode get_plugin_logs(Context& context, const LogsOptions& options) {
   v1::GetPluginLogsRequest request;
   request.set_plugin(options.plugin);
   request.set_follow(options.follow);
@@ -51,7 +51,7 @@ ExitCode get_plugin_logs(Context& context, const Options& options) {
 }  // namespace
 
 void add_get_plugin_logs(Program& program) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<LogsOptions>();
   Verb verb = program.add_verb("get-plugin-logs", "Show what a plugin wrote to stdout and stderr or logged",
                                "liongatectl get-plugin-logs hello --tail 20 --follow",
                                [&context = program.context(), options] { return get_plugin_logs(context, *options); });

@@ -13,7 +13,7 @@
 namespace liongate::cli {
 namespace {
 
-struct Options {
+struct ReplayOptions {
   std::uint64_t after_seq = 0;
   std::string plugin;
   std::vector<std::string> types;
@@ -29,7 +29,7 @@ struct Options {
   bool explain = false;
 };
 
-v1::EventFilter filter_of(const Options& options) {
+v1::EventFilter filter_of(const ReplayOptions& options) {
   v1::EventFilter filter;
   filter.set_after_seq(options.after_seq);
   filter.set_plugin(options.plugin);
@@ -42,7 +42,7 @@ v1::EventFilter filter_of(const Options& options) {
   return filter;
 }
 
-ExitCode summarize(Context& context, const Options& options) {
+ExitCode summarize(Context& context, const ReplayOptions& options) {
   v1::SummarizeEventsRequest request;
   *request.mutable_filter() = filter_of(options);
   request.set_explain(options.explain);
@@ -78,7 +78,7 @@ std::string how_far(const v1::ReplayEventsResponse& batch, std::uint64_t after_s
          std::to_string(batch.last_seq());
 }
 
-ExitCode replay(Context& context, const Options& options) {
+ExitCode replay(Context& context, const ReplayOptions& options) {
   v1::ReplayEventsRequest request;
   *request.mutable_filter() = filter_of(options);
   request.set_limit(options.limit);
@@ -129,7 +129,7 @@ std::string check_time(const std::string& text) {
 }  // namespace
 
 void add_replay_log(Program& program) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReplayOptions>();
   Verb verb = program.add_verb("replay-log", "Show the events of the log, in order",
                                "liongatectl replay-log --plugin hello --since 10m -o json",
                                [&context = program.context(), options] {

@@ -6,12 +6,12 @@
 namespace liongate::cli {
 namespace {
 
-struct Options {
+struct RunOptions {
   LoadOptions load;
   InvokeOptions invoke;
 };
 
-ExitCode run_plugin(Context& context, const Options& options) {
+ExitCode run_plugin(Context& context, const RunOptions& options) {
   Result<std::unique_ptr<PrivateDaemon>> daemon = PrivateDaemon::start();
   if (!daemon) return fail(context, failure_of(daemon.error(), context.verb));
   Context inside = context;
@@ -28,7 +28,7 @@ ExitCode run_plugin(Context& context, const Options& options) {
 }  // namespace
 
 void add_run_plugin(Program& program) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<RunOptions>();
   Verb verb = program.add_verb("run-plugin", "Load, call and forget a plugin in one go; needs no daemon",
                                "liongatectl run-plugin --manifest plugins/hello/manifest.toml --input test",
                                [&context = program.context(), options] { return run_plugin(context, *options); });

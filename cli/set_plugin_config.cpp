@@ -7,12 +7,12 @@
 namespace liongate::cli {
 namespace {
 
-struct Options {
+struct ConfigOptions {
   std::string plugin;
   std::string config_json;
 };
 
-ExitCode set_plugin_config(Context& context, const Options& options) {
+ExitCode set_plugin_config(Context& context, const ConfigOptions& options) {
   v1::UpdatePluginConfigRequest request;
   request.set_plugin(options.plugin);
   request.set_config_json(options.config_json);
@@ -32,7 +32,7 @@ ExitCode set_plugin_config(Context& context, const Options& options) {
 }  // namespace
 
 void add_set_plugin_config(Program& program) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ConfigOptions>();
   Verb verb =
       program.add_verb("set-plugin-config", "Merge keys into a plugin's configuration",
                        "liongatectl set-plugin-config hello --config '{\"greeting\": \"Hi\"}'",

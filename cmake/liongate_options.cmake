@@ -50,3 +50,11 @@ function(liongate_ignore_gcc12_ghosts name)
     target_compile_options(${name} PRIVATE -Wno-array-bounds -Wno-maybe-uninitialized -Wno-stringop-overflow)
   endif()
 endfunction()
+
+# liongate_compiled_quickly(TARGET): for tests, whose own code hardly runs; what they test stays optimised. Sanitized
+# ones, which run ten times as long, and the fortified C library want the optimiser.
+function(liongate_compiled_quickly name)
+  if(NOT LIONGATE_SANITIZE)
+    target_compile_options(${name} PRIVATE -O0)
+  endif()
+endfunction()

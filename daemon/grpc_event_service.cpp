@@ -16,9 +16,9 @@ using event_log::Filter;
 
 namespace {
 
-using Service = GrpcEventService::Service;
-using SummaryCall = UnaryCall<Service, v1::SummarizeEventsRequest, v1::SummarizeEventsResponse>;
-using VerifyCall = UnaryCall<Service, v1::VerifyLogRequest, v1::VerifyLogResponse>;
+using EventRpc = GrpcEventService::Service;
+using SummaryCall = UnaryCall<EventRpc, v1::SummarizeEventsRequest, v1::SummarizeEventsResponse>;
+using VerifyCall = UnaryCall<EventRpc, v1::VerifyLogRequest, v1::VerifyLogResponse>;
 
 // An event's time is nanoseconds since 1970 in 63 bits; what no event can have is asked for by mistake.
 Result<std::int64_t> to_ns(const google::protobuf::Timestamp& time, const char* field) {
@@ -32,7 +32,7 @@ Result<std::int64_t> to_ns(const google::protobuf::Timestamp& time, const char* 
   return time.seconds() * kNanos + time.nanos();
 }
 
-v1::SummarizeEventsResponse to_response(const event_log::Summary& summary) {
+v1::SummarizeEventsResponse to_summary_response(const event_log::Summary& summary) {
   const auto count = [&](const char* type) {
     const auto found = summary.counts_by_type.find(type);
     return found == summary.counts_by_type.end() ? 0 : found->second;
@@ -86,7 +86,7 @@ class LogSummary final : public std::enable_shared_from_this<LogSummary> {
     if (!step) {
       call_->fail(step.error());
     } else if (*step == event_log::EventQuery::Step::kEnd) {
-      v1::SummarizeEventsResponse response = to_response(summary_);
+      v1::SummarizeEventsResponse response = to_summary_response(summary_);
       if (call_->request().explain()) *response.mutable_cost() = to_message(query_->cost());
       call_->finish(response);
     } else {
@@ -172,7 +172,7 @@ void GrpcEventService::serve_replay(const GrpcEdge& edge) {
     std::make_shared<LogReplay>(readers_, std::move(call), std::move(*filter))->start();
   };
   ReplayCall::arm(std::make_shared<const ReplayCall::Binding>(
-      ReplayCall::Binding{service_, &Service::RequestReplayEvents, edge.queue, edge.open_calls, handler}));
+      ReplayCall::Binding{service_, &EventRpc::RequestReplayEvents, edge.queue, edge.open_calls, handler}));
 }
 
 void GrpcEventService::serve_summary(const GrpcEdge& edge) {
@@ -186,7 +186,7 @@ void GrpcEventService::serve_summary(const GrpcEdge& edge) {
     std::make_shared<LogSummary>(readers_, std::move(call), std::move(*filter))->start();
   };
   SummaryCall::arm(std::make_shared<const SummaryCall::Binding>(SummaryCall::Binding{
-      service_, &Service::RequestSummarizeEvents, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
+      service_, &EventRpc::RequestSummarizeEvents, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
 }
 
 Result<v1::VerifyLogResponse> GrpcEventService::verify(const v1::VerifyLogRequest& request,
@@ -234,12 +234,12 @@ void GrpcEventService::serve_verify(const GrpcEdge& edge) {
     edge.post([this, submit] { state_.copy([submit](registry::StateCopy living) { submit(std::move(living)); }); });
   };
   VerifyCall::arm(std::make_shared<const VerifyCall::Binding>(VerifyCall::Binding{
-      service_, &Service::RequestVerifyLog, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
+      service_, &EventRpc::RequestVerifyLog, edge.queue, edge.open_calls, handler, Cancellation::kReported}));
 }
 
 void GrpcEventService::serve_exports(const GrpcEdge& edge) {
-  edge.serve<Service, v1::ExportCheckpointRequest, v1::ExportCheckpointResponse>(
-      service_, &Service::RequestExportCheckpoint, [this](auto call, const Caller&) {
+  edge.serve<EventRpc, v1::ExportCheckpointRequest, v1::ExportCheckpointResponse>(
+      service_, &EventRpc::RequestExportCheckpoint, [this](auto call, const Caller&) {
         readers_.submit([this, call] {
           const auto note = readers_.log().checkpoint();
           if (!note) {
@@ -251,8 +251,8 @@ void GrpcEventService::serve_exports(const GrpcEdge& edge) {
           call->finish(response);
         });
       });
-  edge.serve<Service, v1::ExportLogKeyRequest, v1::ExportLogKeyResponse>(
-      service_, &Service::RequestExportLogKey, [this](auto call, const Caller&) {
+  edge.serve<EventRpc, v1::ExportLogKeyRequest, v1::ExportLogKeyResponse>(
+      service_, &EventRpc::RequestExportLogKey, [this](auto call, const Caller&) {
         readers_.submit([this, call] {
           const auto key = export_log_key(state_dir_);
           if (!key) {

@@ -11,7 +11,7 @@ using orchestrator::CallReply;
 
 namespace {
 
-using Service = GrpcPluginService::Service;
+using PluginRpc = GrpcPluginService::Service;
 
 constexpr std::size_t kLogEntriesPerMessage = 256;
 
@@ -32,7 +32,7 @@ orchestrator::Orchestrator::PluginDone answer_with_plugin(auto call) {
 // Waits for the outcome of a unary call.
 class UnaryInvocation final : public orchestrator::CallHandler {
  public:
-  using Call = UnaryCall<Service, v1::InvokePluginRequest, v1::InvokePluginResponse>;
+  using Call = UnaryCall<PluginRpc, v1::InvokePluginRequest, v1::InvokePluginResponse>;
   explicit UnaryInvocation(std::shared_ptr<Call> call) : call_(std::move(call)) {}
 
   void on_part(v1::Payload) override {}  // a unary caller gets the final output alone
@@ -50,7 +50,7 @@ class UnaryInvocation final : public orchestrator::CallHandler {
 
 class StreamInvocation final : public orchestrator::CallHandler {
  public:
-  using Call = StreamCall<Service, v1::StreamInvokePluginRequest, v1::StreamInvokePluginResponse>;
+  using Call = StreamCall<PluginRpc, v1::StreamInvokePluginRequest, v1::StreamInvokePluginResponse>;
   explicit StreamInvocation(std::shared_ptr<Call> call) : call_(std::move(call)) {}
 
   void on_part(v1::Payload part) override {
@@ -104,8 +104,8 @@ void GrpcPluginService::serve(const GrpcEdge& edge) {
 }
 
 void GrpcPluginService::serve_lifecycle(const GrpcEdge& edge) {
-  edge.serve<Service, v1::LoadPluginRequest, v1::LoadPluginResponse>(
-      service_, &Service::RequestLoadPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::LoadPluginRequest, v1::LoadPluginResponse>(
+      service_, &PluginRpc::RequestLoadPlugin, [this](auto call, const Caller& caller) {
         if (call->request().source_case() == v1::LoadPluginRequest::SOURCE_NOT_SET) {
           call->fail(make_error(Reason::kInvalidArgument, "source: manifest_path or inline must be given"));
           return;
@@ -121,25 +121,25 @@ void GrpcPluginService::serve_lifecycle(const GrpcEdge& edge) {
           call->finish(response);
         });
       });
-  edge.serve<Service, v1::UnloadPluginRequest, v1::UnloadPluginResponse>(
-      service_, &Service::RequestUnloadPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::UnloadPluginRequest, v1::UnloadPluginResponse>(
+      service_, &PluginRpc::RequestUnloadPlugin, [this](auto call, const Caller& caller) {
         kernel_.unload(call->request().plugin(), caller.actor, answer_with_plugin<v1::UnloadPluginResponse>(call));
       });
-  edge.serve<Service, v1::ReloadPluginRequest, v1::ReloadPluginResponse>(
-      service_, &Service::RequestReloadPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::ReloadPluginRequest, v1::ReloadPluginResponse>(
+      service_, &PluginRpc::RequestReloadPlugin, [this](auto call, const Caller& caller) {
         kernel_.reload(call->request().plugin(), caller.uid, caller.actor,
                        answer_with_plugin<v1::ReloadPluginResponse>(call));
       });
-  edge.serve<Service, v1::StartPluginRequest, v1::StartPluginResponse>(
-      service_, &Service::RequestStartPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::StartPluginRequest, v1::StartPluginResponse>(
+      service_, &PluginRpc::RequestStartPlugin, [this](auto call, const Caller& caller) {
         kernel_.start(call->request().plugin(), caller.actor, answer_with_plugin<v1::StartPluginResponse>(call));
       });
-  edge.serve<Service, v1::StopPluginRequest, v1::StopPluginResponse>(
-      service_, &Service::RequestStopPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::StopPluginRequest, v1::StopPluginResponse>(
+      service_, &PluginRpc::RequestStopPlugin, [this](auto call, const Caller& caller) {
         kernel_.stop(call->request().plugin(), caller.actor, answer_with_plugin<v1::StopPluginResponse>(call));
       });
-  edge.serve<Service, v1::RestartPluginRequest, v1::RestartPluginResponse>(
-      service_, &Service::RequestRestartPlugin, [this](auto call, const Caller& caller) {
+  edge.serve<PluginRpc, v1::RestartPluginRequest, v1::RestartPluginResponse>(
+      service_, &PluginRpc::RequestRestartPlugin, [this](auto call, const Caller& caller) {
         kernel_.restart(call->request().plugin(), caller.actor, answer_with_plugin<v1::RestartPluginResponse>(call));
       });
 }
@@ -148,20 +148,21 @@ void GrpcPluginService::serve_unimplemented(const GrpcEdge& edge) {
   const auto refuse = [](auto call, const Caller&) {
     call->fail(make_error(Reason::kUnimplemented, "this version of the daemon does not offer it"));
   };
-  edge.serve<Service, v1::PausePluginRequest, v1::PausePluginResponse>(service_, &Service::RequestPausePlugin, refuse);
-  edge.serve<Service, v1::ResumePluginRequest, v1::ResumePluginResponse>(service_, &Service::RequestResumePlugin,
+  edge.serve<PluginRpc, v1::PausePluginRequest, v1::PausePluginResponse>(service_, &PluginRpc::RequestPausePlugin,
                                                                          refuse);
-  edge.serve<Service, v1::UpdatePluginConfigRequest, v1::UpdatePluginConfigResponse>(
-      service_, &Service::RequestUpdatePluginConfig, refuse);
+  edge.serve<PluginRpc, v1::ResumePluginRequest, v1::ResumePluginResponse>(service_, &PluginRpc::RequestResumePlugin,
+                                                                           refuse);
+  edge.serve<PluginRpc, v1::UpdatePluginConfigRequest, v1::UpdatePluginConfigResponse>(
+      service_, &PluginRpc::RequestUpdatePluginConfig, refuse);
 }
 
 void GrpcPluginService::serve_views(const GrpcEdge& edge) {
-  edge.serve<Service, v1::GetPluginRequest, v1::GetPluginResponse>(
-      service_, &Service::RequestGetPlugin, [this](auto call, const Caller&) {
+  edge.serve<PluginRpc, v1::GetPluginRequest, v1::GetPluginResponse>(
+      service_, &PluginRpc::RequestGetPlugin, [this](auto call, const Caller&) {
         answer_with_plugin<v1::GetPluginResponse>(call)(kernel_.get(call->request().plugin()));
       });
-  edge.serve<Service, v1::ListPluginsRequest, v1::ListPluginsResponse>(
-      service_, &Service::RequestListPlugins, [this](auto call, const Caller&) {
+  edge.serve<PluginRpc, v1::ListPluginsRequest, v1::ListPluginsResponse>(
+      service_, &PluginRpc::RequestListPlugins, [this](auto call, const Caller&) {
         std::vector<v1::Plugin> plugins = kernel_.list();
         const std::string& token = call->request().page_token();
         std::size_t first = 0;
@@ -178,8 +179,8 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
         if (end < plugins.size()) response.set_next_page_token(std::to_string(end));
         call->finish(response);
       });
-  edge.serve<Service, v1::GetPluginHealthRequest, v1::GetPluginHealthResponse>(
-      service_, &Service::RequestGetPluginHealth, [this](auto call, const Caller&) {
+  edge.serve<PluginRpc, v1::GetPluginHealthRequest, v1::GetPluginHealthResponse>(
+      service_, &PluginRpc::RequestGetPluginHealth, [this](auto call, const Caller&) {
         kernel_.check_health(call->request().plugin(), [call](Result<orchestrator::PluginHealth> health) {
           if (!health) {
             call->fail(health.error());
@@ -223,7 +224,7 @@ void GrpcPluginService::serve_invoke(const GrpcEdge& edge) {
       *key = kernel_.invoke(std::move(request), std::make_unique<UnaryInvocation>(std::move(call)));
     });
   };
-  Call::arm(std::make_shared<const Call::Binding>(Call::Binding{service_, &Service::RequestInvokePlugin, edge.queue,
+  Call::arm(std::make_shared<const Call::Binding>(Call::Binding{service_, &PluginRpc::RequestInvokePlugin, edge.queue,
                                                                 edge.open_calls, handler, Cancellation::kReported}));
 }
 
@@ -245,11 +246,11 @@ void GrpcPluginService::serve_stream_invoke(const GrpcEdge& edge) {
     });
   };
   Call::arm(std::make_shared<const Call::Binding>(
-      Call::Binding{service_, &Service::RequestStreamInvokePlugin, edge.queue, edge.open_calls, handler}));
+      Call::Binding{service_, &PluginRpc::RequestStreamInvokePlugin, edge.queue, edge.open_calls, handler}));
 }
 
 void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
-  using Call = StreamCall<Service, v1::GetPluginLogsRequest, v1::GetPluginLogsResponse>;
+  using Call = StreamCall<PluginRpc, v1::GetPluginLogsRequest, v1::GetPluginLogsResponse>;
   const auto answer = [this](const std::shared_ptr<Call>& call) -> orchestrator::LogFollower {
     supervision::PluginLog::Follower follower;
     if (call->request().follow()) {
@@ -293,7 +294,7 @@ void GrpcPluginService::serve_logs(const GrpcEdge& edge) {
     edge.post([answer, call, follower] { *follower = answer(call); });
   };
   Call::arm(std::make_shared<const Call::Binding>(
-      Call::Binding{service_, &Service::RequestGetPluginLogs, edge.queue, edge.open_calls, handler}));
+      Call::Binding{service_, &PluginRpc::RequestGetPluginLogs, edge.queue, edge.open_calls, handler}));
 }
 
 }  // namespace liongate::daemon

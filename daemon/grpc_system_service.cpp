@@ -9,7 +9,7 @@
 namespace liongate::daemon {
 namespace {
 
-using Service = GrpcSystemService::Service;
+using SystemRpc = GrpcSystemService::Service;
 
 std::uint64_t resident_bytes() {
   const auto text = sys::read_file("/proc/self/statm", 256);
@@ -61,10 +61,10 @@ v1::GetStatusResponse GrpcSystemService::status() {
 }
 
 void GrpcSystemService::serve(const GrpcEdge& edge) {
-  edge.serve<Service, v1::GetStatusRequest, v1::GetStatusResponse>(
-      service_, &Service::RequestGetStatus, [this](auto call, const Caller&) { call->finish(status()); });
-  edge.serve<Service, v1::CheckHostRequest, v1::CheckHostResponse>(
-      service_, &Service::RequestCheckHost, [this](auto call, const Caller&) {
+  edge.serve<SystemRpc, v1::GetStatusRequest, v1::GetStatusResponse>(
+      service_, &SystemRpc::RequestGetStatus, [this](auto call, const Caller&) { call->finish(status()); });
+  edge.serve<SystemRpc, v1::CheckHostRequest, v1::CheckHostResponse>(
+      service_, &SystemRpc::RequestCheckHost, [this](auto call, const Caller&) {
         launcher_.report_host([call](Result<sandbox::HostReport> report) {
           if (report) {
             call->finish(to_response(*report));
@@ -73,8 +73,8 @@ void GrpcSystemService::serve(const GrpcEdge& edge) {
           }
         });
       });
-  edge.serve<Service, v1::ReloadConfigRequest, v1::ReloadConfigResponse>(
-      service_, &Service::RequestReloadConfig, [this](auto call, const Caller& caller) {
+  edge.serve<SystemRpc, v1::ReloadConfigRequest, v1::ReloadConfigResponse>(
+      service_, &SystemRpc::RequestReloadConfig, [this](auto call, const Caller& caller) {
         const auto reloaded = controls_.reload_config(caller.actor);
         if (reloaded) {
           call->finish(*reloaded);
@@ -82,11 +82,11 @@ void GrpcSystemService::serve(const GrpcEdge& edge) {
           call->fail(reloaded.error());
         }
       });
-  edge.serve<Service, v1::ShutdownRequest, v1::ShutdownResponse>(service_, &Service::RequestShutdown,
-                                                                 [this](auto call, const Caller& caller) {
-                                                                   call->finish(v1::ShutdownResponse());
-                                                                   controls_.shut_down("Shutdown by " + caller.actor);
-                                                                 });
+  edge.serve<SystemRpc, v1::ShutdownRequest, v1::ShutdownResponse>(service_, &SystemRpc::RequestShutdown,
+                                                                   [this](auto call, const Caller& caller) {
+                                                                     call->finish(v1::ShutdownResponse());
+                                                                     controls_.shut_down("Shutdown by " + caller.actor);
+                                                                   });
 }
 
 }  // namespace liongate::daemon

@@ -15,6 +15,9 @@
 
 namespace liongate::event_log {
 
+// How often a segment may be retained away between being found and being opened before something else is wrong.
+inline constexpr int kOpenAttemptsMax = 16;
+
 // A segment as a reader needs it to find the event it asked for.
 struct SegmentPlace {
   std::string name;

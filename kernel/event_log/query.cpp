@@ -11,8 +11,6 @@ namespace liongate::event_log {
 namespace {
 
 constexpr std::uint64_t kSliceBytes = 4 * 1024 * 1024;
-// How often a segment may be retained away between being found and being opened before something else is wrong.
-constexpr int kOpenAttemptsMax = 16;
 
 // A file that counts what is read of it.
 class CountingFile final : public File {

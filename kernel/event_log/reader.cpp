@@ -9,9 +9,6 @@
 namespace liongate::event_log {
 namespace {
 
-// How often a segment may be retained away between being found and being opened before something else is wrong.
-constexpr int kOpenAttemptsMax = 16;
-
 class SegmentReader final : public EventReader {
  public:
   SegmentReader(std::shared_ptr<Storage> storage, std::shared_ptr<const Catalog> catalog, EventSeq after_seq)

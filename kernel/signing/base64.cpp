@@ -4,15 +4,13 @@
 
 #include <algorithm>
 
+#include "kernel/signing/openssl_bytes.h"
+
 namespace liongate::signing {
 namespace {
 
 constexpr std::size_t encoded_bytes(std::size_t bytes) {
   return (bytes + 2) / 3 * 4;
-}
-
-const unsigned char* raw(const void* bytes) {
-  return static_cast<const unsigned char*>(bytes);
 }
 
 }  // namespace

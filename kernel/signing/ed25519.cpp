@@ -5,6 +5,7 @@
 #include <openssl/rand.h>
 
 #include "kernel/base/assert.h"
+#include "kernel/signing/openssl_bytes.h"
 
 namespace liongate::signing {
 namespace {
@@ -18,13 +19,6 @@ Context make_context() {
   Context context(EVP_MD_CTX_new());
   LG_ASSERT(context != nullptr);
   return context;
-}
-
-const unsigned char* raw(const void* bytes) {
-  return static_cast<const unsigned char*>(bytes);
-}
-unsigned char* raw(std::byte* bytes) {
-  return reinterpret_cast<unsigned char*>(bytes);
 }
 
 }  // namespace

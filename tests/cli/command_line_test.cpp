@@ -1,5 +1,4 @@
 // Goal: the command line means what the contract says, and nonsense on it is one line, a hint and exit code 2.
-#include <algorithm>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
@@ -8,14 +7,6 @@
 
 using namespace liongate;
 using namespace liongate::test;
-
-namespace {
-
-std::size_t lines_in(const std::string& text) {
-  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
-}
-
-}  // namespace
 
 TEST_CASE("nonsense is a usage error with one line and a hint, and prints no help") {
   const std::vector<std::vector<std::string>> rows = {

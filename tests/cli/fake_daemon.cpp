@@ -5,6 +5,7 @@
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server_builder.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -160,6 +161,10 @@ Run ctl(std::vector<std::string> arguments) {
 Run ctl(const FakeDaemon& daemon, std::vector<std::string> arguments) {
   arguments.insert(arguments.begin(), {"--socket", daemon.socket()});
   return ctl(std::move(arguments));
+}
+
+std::size_t lines_in(const std::string& text) {
+  return static_cast<std::size_t>(std::ranges::count(text, '\n'));
 }
 
 }  // namespace liongate::test

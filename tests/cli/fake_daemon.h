@@ -69,4 +69,7 @@ struct Run {
 Run ctl(const FakeDaemon& daemon, std::vector<std::string> arguments);
 Run ctl(std::vector<std::string> arguments);
 
+// How many line ends `text` has.
+std::size_t lines_in(const std::string& text);
+
 }  // namespace liongate::test

@@ -13,10 +13,6 @@ using namespace liongate::test;
 
 namespace {
 
-std::size_t lines_in(const std::string& text) {
-  return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n'));
-}
-
 v1::Event event(std::uint64_t seq, const std::string& type) {
   v1::Event event;
   event.set_seq(seq);

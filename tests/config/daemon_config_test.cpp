@@ -15,14 +15,14 @@ using namespace liongate::config;
 
 namespace {
 
-DaemonConfig parsed(std::string_view text, std::optional<Environment> environment = std::nullopt) {
+DaemonConfig config_of(std::string_view text, std::optional<Environment> environment = std::nullopt) {
   Result<DaemonConfig> config = parse_daemon_config(text, "c.yaml", {}, environment);
   INFO((config ? "" : config.error().message));
   REQUIRE(config);
   return std::move(config).value();
 }
 
-std::string fault_of(std::string_view text) {
+std::string config_fault_of(std::string_view text) {
   const Result<DaemonConfig> config = parse_daemon_config(text, "c.yaml", {});
   REQUIRE_FALSE(config);
   CHECK(config.error().reason == Reason::kInvalidConfig);
@@ -48,14 +48,14 @@ class ScopedVariable {
 }  // namespace
 
 TEST_CASE("an empty file is the defaults") {
-  const DaemonConfig config = parsed("");
+  const DaemonConfig config = config_of("");
   CHECK(config.environment == Environment::kProduction);
   CHECK(config.invoke_timeout_ms == limits::kInvokeTimeoutMsDefault);
   CHECK_FALSE(config.grants_by_default());
 }
 
 TEST_CASE("every key is read") {
-  const DaemonConfig config = parsed(R"(
+  const DaemonConfig config = config_of(R"(
 environment: staging
 state_dir: /srv/state
 socket: /srv/s.sock
@@ -112,7 +112,7 @@ policy:
 }
 
 TEST_CASE("unknown keys are refused with what was meant, together with the other faults") {
-  CHECK(fault_of("log_levle: info\ninvoke_timeout_ms: fast\nsocket: relative.sock\n") ==
+  CHECK(config_fault_of("log_levle: info\ninvoke_timeout_ms: fast\nsocket: relative.sock\n") ==
         "c.yaml:1: log_levle: unknown key; did you mean `log_level`?\n"
         "c.yaml:2: invoke_timeout_ms: must be a whole number, not text; give a number from 1 to 86400000\n"
         "c.yaml:3: socket: `relative.sock` is not an absolute path; begin it with /");
@@ -156,54 +156,55 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "environments: {staging: {environment: testing}}",
                            "- a"}) {
     INFO(text);
-    CHECK(fault_of(text).find("c.yaml:1: ") == 0);
+    CHECK(config_fault_of(text).find("c.yaml:1: ") == 0);
   }
 }
 
 TEST_CASE(
     "a mechanism that nobody can do without, or that does not exist, is refused with the names that may be given") {
-  const std::string fault = fault_of("allow_degraded: [landlock, user_namespace]\n");
+  const std::string fault = config_fault_of("allow_degraded: [landlock, user_namespace]\n");
   CHECK(fault.find("c.yaml:1: allow_degraded[1]: `user_namespace` is not a mechanism that can be done without") == 0);
   for (const std::string_view name : kDegradableMechanisms) CHECK(fault.find(name) != std::string::npos);
 }
 
 TEST_CASE("a socket path longer than the kernel takes is refused here already") {
-  CHECK(fault_of("socket: /" + std::string(107, 's')).find("socket: is longer than 107 bytes") != std::string::npos);
+  CHECK(config_fault_of("socket: /" + std::string(107, 's')).find("socket: is longer than 107 bytes") !=
+        std::string::npos);
 }
 
 TEST_CASE("overrides of the environment in force are applied, those of others are not") {
   const char* text =
       "invoke_timeout_ms: 10\nenvironments:\n  production: {invoke_timeout_ms: 1000}\n  testing: {invoke_timeout_ms: "
       "5}\n";
-  CHECK(parsed(text).invoke_timeout_ms == 1000);
-  CHECK(parsed(text, Environment::kTesting).invoke_timeout_ms == 5);
-  CHECK(parsed(text, Environment::kStaging).invoke_timeout_ms == 10);
+  CHECK(config_of(text).invoke_timeout_ms == 1000);
+  CHECK(config_of(text, Environment::kTesting).invoke_timeout_ms == 5);
+  CHECK(config_of(text, Environment::kStaging).invoke_timeout_ms == 10);
 }
 
 TEST_CASE("the command line's environment wins over the file's") {
-  CHECK(parsed("environment: staging", Environment::kDevelopment).environment == Environment::kDevelopment);
+  CHECK(config_of("environment: staging", Environment::kDevelopment).environment == Environment::kDevelopment);
 }
 
 TEST_CASE("a log level that nobody set is the environment's") {
-  CHECK(parsed("environment: development").log_level == LogLevel::kDebug);
-  CHECK(parsed("environment: production").log_level == LogLevel::kInfo);
-  CHECK(parsed("environment: development\nlog_level: error").log_level == LogLevel::kError);
-  CHECK(parsed("environment: development\nenvironments: {development: {log_level: warning}}").log_level ==
+  CHECK(config_of("environment: development").log_level == LogLevel::kDebug);
+  CHECK(config_of("environment: production").log_level == LogLevel::kInfo);
+  CHECK(config_of("environment: development\nlog_level: error").log_level == LogLevel::kError);
+  CHECK(config_of("environment: development\nenvironments: {development: {log_level: warning}}").log_level ==
         LogLevel::kWarning);
 }
 
 TEST_CASE("only development grants what no rule names") {
-  CHECK(parsed("environment: development").grants_by_default());
-  CHECK_FALSE(parsed("environment: testing").grants_by_default());
+  CHECK(config_of("environment: development").grants_by_default());
+  CHECK_FALSE(config_of("environment: testing").grants_by_default());
 }
 
 TEST_CASE("what is printed parses back to the same") {
-  DaemonConfig config = parsed("environment: staging\nlog_level: error\nstop_grace_ms: 7\n");
+  DaemonConfig config = config_of("environment: staging\nlog_level: error\nstop_grace_ms: 7\n");
   config.state_dir = "/srv/with \"quotes\" and # signs";
   config.socket = "/srv/s.sock";
   config.policy = {{"a*", "fs_read:/srv/*", true}, {"*", "process", false}};
   const std::string yaml = to_yaml(config);
-  const DaemonConfig again = parsed(yaml);
+  const DaemonConfig again = config_of(yaml);
   CHECK(to_yaml(again) == yaml);
   CHECK(again.state_dir == config.state_dir);
   CHECK(again.policy.size() == 2);

@@ -12,7 +12,7 @@ using namespace liongate::event_log;
 
 namespace {
 
-constexpr std::uint64_t kSmallSegmentBytes = 32 * 1024;
+constexpr std::uint64_t kCheckpointSegmentBytes = 32 * 1024;
 
 // The kinds of the records of a segment, in order.
 std::vector<RecordKind> kinds_in(const std::string& folder, const std::string& name) {
@@ -50,7 +50,7 @@ TEST_CASE("a closed log is signed to its last event") {
 
 TEST_CASE("every segment begins with a checkpoint and ends with one in front of its seal") {
   const StateFolder state;
-  live(state.options(kSmallSegmentBytes), 100);
+  live(state.options(kCheckpointSegmentBytes), 100);
   const auto names = segments_in(state.log);
   REQUIRE(names.size() > 2);
   for (const std::string& name : names) {
@@ -62,7 +62,7 @@ TEST_CASE("every segment begins with a checkpoint and ends with one in front of 
     CHECK(kinds[kinds.size() - 3] == RecordKind::kCheckpoint);
     CHECK(kinds[kinds.size() - 2] == RecordKind::kCommit);
     CHECK(kinds[kinds.size() - 1] == RecordKind::kSeal);
-    CHECK(std::filesystem::file_size(state.log + "/" + name) <= kSmallSegmentBytes);
+    CHECK(std::filesystem::file_size(state.log + "/" + name) <= kCheckpointSegmentBytes);
   }
   CHECK(state.verified().damages.empty());
   CHECK(read_all(**read_offline(state.log, 0)) == 200);
@@ -105,7 +105,7 @@ TEST_CASE("the tree goes on over lives, with and without an orderly end, with an
     CHECK(copy.verified().signed_seq == 22);
   }
   SECTION("a log that was never signed") {
-    live({.folder = state.log, .segment_bytes = kSmallSegmentBytes}, 100);
+    live({.folder = state.log, .segment_bytes = kCheckpointSegmentBytes}, 100);
     live(state.options(), 3);
     INFO(all_messages(state.verified()));
     CHECK(state.verified().damages.empty());
@@ -127,7 +127,7 @@ TEST_CASE("the tree goes on over lives, with and without an orderly end, with an
 TEST_CASE("a life that opens after a crash does not read more than the last segment") {
   // The tree is in the last segment's own records: the one before it may be unreadable without anybody noticing here.
   const StateFolder state;
-  live(state.options(kSmallSegmentBytes), 200);
+  live(state.options(kCheckpointSegmentBytes), 200);
   const auto names = segments_in(state.log);
   REQUIRE(names.size() > 3);
   std::string bytes = read_bytes(state.log + "/" + names[names.size() - 2]);
@@ -163,7 +163,7 @@ TEST_CASE("a checkpoint that is asked for covers everything that was acknowledge
 
 TEST_CASE("a checkpoint is asked for by many at once while the log is written") {
   const StateFolder state;
-  LivingLog living(state.options(kSmallSegmentBytes));
+  LivingLog living(state.options(kCheckpointSegmentBytes));
   std::atomic<int> failures{0};
   std::vector<std::thread> askers;
   for (int i = 0; i < 4; ++i) {

@@ -11,12 +11,12 @@ using namespace liongate::event_log;
 
 namespace {
 
-constexpr std::uint64_t kSmallSegmentBytes = 16 * 1024;
+constexpr std::uint64_t kDamageSegmentBytes = 16 * 1024;
 
 // A crashed log of `batches` commits, three events each, every one synced; returns the ends of the commits.
 std::vector<std::uint64_t> make_crashed(const std::string& folder, int batches) {
   const TemporaryFolder living_folder(Medium::kMemory);
-  LivingLog living({.folder = living_folder.path, .segment_bytes = kSmallSegmentBytes});
+  LivingLog living({.folder = living_folder.path, .segment_bytes = kDamageSegmentBytes});
   std::vector<std::uint64_t> ends;
   for (int i = 0; i < batches; ++i) {
     living.append(SyncClass::kEventually);
@@ -33,7 +33,7 @@ std::vector<std::uint64_t> make_crashed(const std::string& folder, int batches) 
 
 bool opens(const std::string& folder, Recovery* recovery = nullptr, Error* error = nullptr) {
   const SystemClock clock;
-  auto log = EventLog::open({.folder = folder, .segment_bytes = kSmallSegmentBytes}, {}, clock);
+  auto log = EventLog::open({.folder = folder, .segment_bytes = kDamageSegmentBytes}, {}, clock);
   if (log && recovery != nullptr) *recovery = (*log)->recovery();
   if (!log && error != nullptr) *error = log.error();
   return log.has_value();
@@ -144,7 +144,7 @@ TEST_CASE("damage inside a sealed segment is corruption wherever it is") {
 TEST_CASE("damage in an inner segment, a missing and a foreign segment are told apart") {
   const TemporaryFolder folder(Medium::kMemory);
   {
-    LivingLog living({.folder = folder.path, .segment_bytes = kSmallSegmentBytes});
+    LivingLog living({.folder = folder.path, .segment_bytes = kDamageSegmentBytes});
     for (int i = 0; i < 40; ++i) living.append_durable(10);
   }
   const auto names = segments_in(folder.path);

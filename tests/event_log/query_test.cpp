@@ -13,8 +13,8 @@ using namespace liongate::event_log;
 
 namespace {
 
-constexpr std::uint64_t kSegmentBytes = 1024 * 1024;
-constexpr EventSeq kEvents = 30'000;  // several segments of several blocks
+constexpr std::uint64_t kQuerySegmentBytes = 1024 * 1024;
+constexpr EventSeq kQueriedEvents = 30'000;  // several segments of several blocks
 
 // Five plugins by turns; one seldom; texts that differ; a caller that shows up once.
 v1::Event varied_event(EventSeq number) {
@@ -37,9 +37,9 @@ v1::Event varied_event(EventSeq number) {
 
 struct VariedLog {
   TemporaryFolder folder{Medium::kMemory};
-  LivingLog living{{.folder = folder.path, .segment_bytes = kSegmentBytes}};
+  LivingLog living{{.folder = folder.path, .segment_bytes = kQuerySegmentBytes}};
 
-  explicit VariedLog(EventSeq events = kEvents) {
+  explicit VariedLog(EventSeq events = kQueriedEvents) {
     for (EventSeq i = 1; i <= events; ++i) {
       v1::Event event = varied_event(i);
       const SyncClass sync = i % 512 == 0 || i == events ? SyncClass::kNow : SyncClass::kEventually;
@@ -121,7 +121,7 @@ TEST_CASE("each filter finds what a walk over everything finds, and counts it") 
       {.since_ns = middle},
       {.since_ns = middle, .until_ns = later},
       {.plugin = "nobody"},
-      {.after_seq = kEvents},
+      {.after_seq = kQueriedEvents},
   };
   for (std::size_t i = 0; i < filters.size(); ++i) {
     INFO("filter " << i);
@@ -140,7 +140,7 @@ TEST_CASE("each filter finds what a walk over everything finds, and counts it") 
 TEST_CASE("a selective query over sealed segments reads a small part of them") {
   VariedLog varied;
   REQUIRE(varied.living.log->close().has_value());
-  LivingLog again({.folder = varied.folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog again({.folder = varied.folder.path, .segment_bytes = kQuerySegmentBytes});
   const Filter filter = GENERATE(Filter{.types = {"PluginError"}}, Filter{.correlation_id = "call-9000"},
                                  Filter{.actor = "uid:4711"}, Filter{.text = "needle broke"});
   const Outcome outcome = ask(*again.log, filter);
@@ -154,7 +154,7 @@ TEST_CASE("a selective query over sealed segments reads a small part of them") {
 TEST_CASE("a summary of sealed segments reads footers alone") {
   VariedLog varied;
   REQUIRE(varied.living.log->close().has_value());
-  LivingLog again({.folder = varied.folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog again({.folder = varied.folder.path, .segment_bytes = kQuerySegmentBytes});
   const auto query = again.log->query({.plugin = "plugin-2"}).value();
   CHECK(summarize(*query)->total == 6000);
   CHECK(query->cost().events_seen == 0);
@@ -211,14 +211,14 @@ TEST_CASE("a slice ends in the middle of a long search, and the search goes on")
   query->begin_slice();
   CHECK(query->next(found).value() == EventQuery::Step::kPause);
   CHECK(query->position() > 0);
-  CHECK(query->position() < kEvents);
+  CHECK(query->position() < kQueriedEvents);
   EventQuery::Step step = EventQuery::Step::kPause;
   while (step == EventQuery::Step::kPause) {
     query->begin_slice();
     step = query->next(found).value();
   }
   CHECK(step == EventQuery::Step::kEnd);
-  CHECK(query->position() == kEvents);
+  CHECK(query->position() == kQueriedEvents);
 }
 
 TEST_CASE("filters that cannot be meant are refused, with what is wrong") {

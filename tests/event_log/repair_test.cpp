@@ -13,8 +13,8 @@ using namespace liongate::event_log;
 
 namespace {
 
-constexpr std::uint64_t kSmallSegmentBytes = 16 * 1024;
-constexpr EventSeq kEvents = 300;
+constexpr std::uint64_t kRepairSegmentBytes = 16 * 1024;
+constexpr EventSeq kRepairedEvents = 300;
 
 using Contents = std::map<std::string, std::string>;  // by file name
 
@@ -32,8 +32,8 @@ struct DamagedLog {
   std::vector<std::string> names;
 
   DamagedLog() {
-    LivingLog living({.folder = path, .segment_bytes = kSmallSegmentBytes});
-    for (EventSeq i = 0; i < kEvents / 10; ++i) living.append_durable(10);
+    LivingLog living({.folder = path, .segment_bytes = kRepairSegmentBytes});
+    for (EventSeq i = 0; i < kRepairedEvents / 10; ++i) living.append_durable(10);
     REQUIRE(living.log->close().has_value());
     names = segments_in(path);
     REQUIRE(names.size() > 4);
@@ -66,7 +66,7 @@ struct DamagedLog {
     REQUIRE(again.has_value());
     CHECK(again->damages.empty());
     CHECK(contents_of(path) == kept);
-    LivingLog living({.folder = path, .segment_bytes = kSmallSegmentBytes});
+    LivingLog living({.folder = path, .segment_bytes = kRepairSegmentBytes});
     CHECK(living.log->recovery().last_seq == repair->last_seq);
     living.append_durable(20);
     REQUIRE(living.log->close().has_value());
@@ -126,7 +126,7 @@ TEST_CASE("bytes behind a seal cost no event") {
   const DamagedLog log;
   write_bytes(log.file(1), read_bytes(log.file(1)) + std::string(100, 'x'));
   const Repair repair = log.repaired();
-  CHECK(repair.last_seq == kEvents);
+  CHECK(repair.last_seq == kRepairedEvents);
   CHECK(repair.moved.empty());
 }
 
@@ -142,7 +142,7 @@ TEST_CASE("a file that only ends like a segment is moved aside, and no event is 
   const DamagedLog log;
   write_bytes(log.path + "/copy.lgl", "hello");
   const Repair repair = log.repaired();
-  CHECK(repair.last_seq == kEvents);
+  CHECK(repair.last_seq == kRepairedEvents);
   CHECK(repair.moved == std::vector<std::string>{"copy.lgl"});
 }
 
@@ -179,13 +179,13 @@ TEST_CASE("zeroes behind the last seal are what a crash leaves, zeroes behind an
   write_bytes(log.file(log.names.size() - 1), read_bytes(log.file(log.names.size() - 1)) + std::string(4096, '\0'));
   CHECK(event_log::repair(log.path)->damages.empty());
   write_bytes(log.file(1), read_bytes(log.file(1)) + std::string(4096, '\0'));
-  CHECK(log.repaired().last_seq == kEvents);
+  CHECK(log.repaired().last_seq == kRepairedEvents);
 }
 
 TEST_CASE("repair is refused while a daemon holds the folder, for a newer format, and where nothing is") {
   const DamagedLog log;
   {
-    const LivingLog living({.folder = log.path, .segment_bytes = kSmallSegmentBytes});
+    const LivingLog living({.folder = log.path, .segment_bytes = kRepairSegmentBytes});
     const auto refused = event_log::repair(log.path);
     REQUIRE_FALSE(refused.has_value());
     CHECK(refused.error().message.find("in use by another daemon") != std::string::npos);

@@ -6,7 +6,7 @@ using namespace liongate::event_log;
 
 namespace {
 
-constexpr std::uint64_t kSegmentBytes = 16 * 1024;
+constexpr std::uint64_t kRetentionSegmentBytes = 16 * 1024;
 
 std::uint64_t bytes_in(const std::string& folder) {
   std::uint64_t bytes = 0;
@@ -25,20 +25,21 @@ void remove_and_wait(LivingLog& living, EventSeq last_seq) {
 
 TEST_CASE("a bound on the size takes whole sealed segments, oldest first, and readers go on with what is left") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   living.append_durable(20);
   const auto early = living.log->read(0).value();
   v1::Event event;
   REQUIRE(*early->next(event));
   for (int i = 0; i < 100; ++i) living.append_durable(20);
-  const auto removal = living.log->removable({.bytes_max = 4 * kSegmentBytes, .needed_seq = living.log->last_seq()});
+  const auto removal =
+      living.log->removable({.bytes_max = 4 * kRetentionSegmentBytes, .needed_seq = living.log->last_seq()});
   REQUIRE(removal.has_value());
   CHECK(removal->first_seq == 1);
   CHECK(removal->reason == RemovalReason::kSize);
   const std::uint64_t before = bytes_in(folder.path);
   remove_and_wait(living, removal->last_seq);
-  CHECK(bytes_in(folder.path) <= 6 * kSegmentBytes);
-  CHECK(bytes_in(folder.path) + removal->size_bytes <= before + kSegmentBytes);
+  CHECK(bytes_in(folder.path) <= 6 * kRetentionSegmentBytes);
+  CHECK(bytes_in(folder.path) + removal->size_bytes <= before + kRetentionSegmentBytes);
   CHECK(living.log->first_seq() == removal->last_seq + 1);
   CHECK(segments_in(folder.path).front() == std::string(20 - std::to_string(removal->last_seq + 1).size(), '0') +
                                                 std::to_string(removal->last_seq + 1) + ".lgl");
@@ -49,14 +50,14 @@ TEST_CASE("a bound on the size takes whole sealed segments, oldest first, and re
   CHECK(read_all(*late) == living.log->last_seq());
   REQUIRE(living.log->close().has_value());
   CHECK(verify(folder.path)->damages.empty());
-  LivingLog again({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog again({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   CHECK(again.log->first_seq() == removal->last_seq + 1);
   again.append_durable(1);
 }
 
 TEST_CASE("what is needed stays, whatever the bound says") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   for (int i = 0; i < 50; ++i) living.append_durable(20);
   CHECK_FALSE(living.log->removable({.bytes_max = 1, .needed_seq = 0}).has_value());
   CHECK_FALSE(living.log->removable({.bytes_max = 1, .needed_seq = 1}).has_value());
@@ -73,7 +74,7 @@ TEST_CASE("what is needed stays, whatever the bound says") {
 
 TEST_CASE("the segment that is written never goes") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   living.append_durable(20);
   CHECK_FALSE(living.log->removable({.bytes_max = 1, .older_than_ns = INT64_MAX, .needed_seq = 1'000'000}).has_value());
   remove_and_wait(living, 1'000'000);
@@ -82,7 +83,7 @@ TEST_CASE("the segment that is written never goes") {
 
 TEST_CASE("a bound on the age looks at a segment's last event") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   for (int i = 0; i < 20; ++i) living.append_durable(20);
   const std::int64_t between = living.clock.wall_ns();
   const EventSeq last_before = living.log->last_seq();
@@ -95,7 +96,7 @@ TEST_CASE("a bound on the age looks at a segment's last event") {
   CHECK(removal->last_seq <= last_before);
   REQUIRE(living.log->close().has_value());
   // The times are read back from the seals.
-  LivingLog again({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog again({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   again.append_durable(1);
   const auto same = again.log->removable({.older_than_ns = between, .needed_seq = needed});
   REQUIRE(same.has_value());
@@ -104,7 +105,7 @@ TEST_CASE("a bound on the age looks at a segment's last event") {
 
 TEST_CASE("a segment that cannot be removed leaves no hole behind it") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   for (int i = 0; i < 50; ++i) living.append_durable(20);
   // A folder in the segment's place: nobody can unlink that, root neither.
   const std::string first = folder.path + "/" + segments_in(folder.path).front();
@@ -118,13 +119,13 @@ TEST_CASE("a segment that cannot be removed leaves no hole behind it") {
   REQUIRE(living.log->close().has_value());
   std::filesystem::remove(first);
   std::filesystem::rename(first + ".kept", first);
-  LivingLog again({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog again({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   CHECK(again.log->first_seq() == 1);
 }
 
 TEST_CASE("a verification that retention overtakes finds no damage") {
   const TemporaryFolder folder;
-  LivingLog living({.folder = folder.path, .segment_bytes = kSegmentBytes});
+  LivingLog living({.folder = folder.path, .segment_bytes = kRetentionSegmentBytes});
   for (int i = 0; i < 50; ++i) living.append_durable(20);
   const std::vector<std::string> names = segments_in(folder.path);
   // As if the listing had been made before: the names are there, the files of the middle are gone.

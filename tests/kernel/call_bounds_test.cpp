@@ -19,13 +19,6 @@ CallRequest request_to(const std::string& plugin) {
   return request;
 }
 
-Script open_calls(std::uint32_t concurrency = 1) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
 Reason refusal_of(Kernel& kernel, CallRequest request) {
   const auto call = kernel.invoke(std::move(request));
   REQUIRE(call->done());

@@ -8,17 +8,6 @@ using namespace liongate::testing;
 using orchestrator::CallRequest;
 using orchestrator::Delivery;
 
-namespace {
-
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
-}  // namespace
-
 TEST_CASE("a call is answered by the plugin") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

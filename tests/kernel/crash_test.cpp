@@ -8,17 +8,6 @@ using namespace liongate;
 using namespace liongate::testing;
 using namespace std::chrono_literals;
 
-namespace {
-
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
-}  // namespace
-
 TEST_CASE("a crash ends every open call once, and those that waited run on the next instance") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

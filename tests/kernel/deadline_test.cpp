@@ -20,13 +20,6 @@ CallRequest request_within(std::chrono::milliseconds timeout) {
   return request;
 }
 
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
 }  // namespace
 
 TEST_CASE("a call that runs too long ends for its caller, and the plugin is told to cancel it") {

@@ -15,6 +15,13 @@ using supervision::ExitKind;
 using supervision::LaunchId;
 using supervision::PluginExit;
 
+Script open_calls(std::uint32_t concurrency) {
+  Script script;
+  script.concurrency = concurrency;
+  script.on_invoke = leave_open;
+  return script;
+}
+
 void leave_open(FakePlugin&, const v1::Invoke&) {}
 
 FakePlugin::FakePlugin(asio::io_context& io, FakeLauncher& launcher, LaunchId id, Script script)

@@ -52,6 +52,9 @@ struct Script {
 // A call that stays open until the test answers it.
 void leave_open(FakePlugin& plugin, const v1::Invoke& invoke);
 
+// Leaves all its calls open; finishes them when it is told to stop, then exits, as the SDKs do.
+Script open_calls(std::uint32_t concurrency = 1);
+
 class FakeLauncher;
 
 class FakePlugin : public std::enable_shared_from_this<FakePlugin> {

@@ -8,17 +8,6 @@ using namespace liongate::testing;
 using namespace std::chrono_literals;
 using orchestrator::Orchestrator;
 
-namespace {
-
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
-}  // namespace
-
 TEST_CASE("a reload keeps the id and brings new files and a new instance") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);

@@ -11,13 +11,6 @@ using orchestrator::Orchestrator;
 
 namespace {
 
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
 bool is_last(Kernel& kernel, const std::string& type) {
   return kernel.event_types().back() == type;
 }

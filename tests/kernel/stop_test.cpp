@@ -9,18 +9,6 @@ using namespace liongate::testing;
 using namespace std::chrono_literals;
 using orchestrator::Orchestrator;
 
-namespace {
-
-// Finishes its open calls when it is told to stop, then exits, as the SDKs do.
-Script open_calls(std::uint32_t concurrency) {
-  Script script;
-  script.concurrency = concurrency;
-  script.on_invoke = leave_open;
-  return script;
-}
-
-}  // namespace
-
 TEST_CASE("a stop ends the process in order and says so in the log") {
   TemporaryFolder folder;
   Kernel kernel(folder.path);
