@@ -19,8 +19,8 @@ Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, ev
   return seq;
 }
 
-Result<EventSeq> Journal::record_state(v1::Event& event) {
-  LG_ASSIGN(const EventSeq seq, record(event, event_log::SyncClass::kNow, event_log::RecordUse::kTerminal));
+Result<EventSeq> Journal::record_state(v1::Event& event, event_log::SyncClass sync) {
+  LG_ASSIGN(const EventSeq seq, record(event, sync, event_log::RecordUse::kTerminal));
   failpoint::reach(failpoint::Point::kStateRecorded);
   if (on_state_change_) on_state_change_(event);
   return seq;

@@ -24,8 +24,9 @@ class Journal {
   // log never holds an event that a replay could not apply.
   Result<EventSeq> record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use);
 
-  // A state change: synced at once, allowed to use the reserve because something depends on it.
-  Result<EventSeq> record_state(v1::Event& event);
+  // A state change: synced at once, allowed to use the reserve because something depends on it. The first of several
+  // that follow one another need not ask for a sync of its own.
+  Result<EventSeq> record_state(v1::Event& event, event_log::SyncClass sync = event_log::SyncClass::kNow);
 
   // Told of each state change that was recorded (not of calls); it must not record anything itself.
   void set_on_state_change(std::function<void(const v1::Event&)> on_state_change) {

@@ -146,8 +146,9 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
   event.set_plugin_name(load->loaded.manifest().name());
   event.set_actor(load->request.actor);
   *event.mutable_plugin_loaded() = load->loaded;
-  const Result<EventSeq> recorded =
-      context_.journal.record(event, event_log::SyncClass::kNow, event_log::RecordUse::kNewWork);
+  // What adopt() records behind it asks for the sync of all.
+  const auto sync = load->loaded.start() ? event_log::SyncClass::kEventually : event_log::SyncClass::kNow;
+  const Result<EventSeq> recorded = context_.journal.record(event, sync, event_log::RecordUse::kNewWork);
   if (!recorded) {
     if (ready) ready->instance->abandon();
     fail(load, recorded.error());

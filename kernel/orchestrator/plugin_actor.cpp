@@ -257,7 +257,7 @@ EventSeq PluginActor::record_started(const ReadyInstance& ready, const std::stri
   started.set_instance_id(ready.instance->id().str());
   *started.mutable_plugin_started() = ready.started;
   // A log that refuses even terminal records is fatal soon (on_fatal); the plugin serves until then.
-  const Result<EventSeq> first = context_.journal.record_state(posture);
+  const Result<EventSeq> first = context_.journal.record_state(posture, event_log::SyncClass::kEventually);
   const Result<EventSeq> second = context_.journal.record_state(started);
   return second ? *second : first ? *first : context_.journal.last_seq();
 }
@@ -274,7 +274,7 @@ void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
   event.set_instance_id(ready.instance->id().str());
   event.mutable_instance_created();
   // PluginLoaded was recorded a moment ago; this can only fail when the log has just become unusable.
-  static_cast<void>(context_.journal.record_state(event).has_value());
+  static_cast<void>(context_.journal.record_state(event, event_log::SyncClass::kEventually).has_value());
   record_started(ready, actor);
   take_instance(std::move(ready));
 }
