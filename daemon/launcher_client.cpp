@@ -21,6 +21,9 @@ PluginExit to_exit(const sandbox::Exited& exited) {
   exit.signal = exited.signal;
   exit.cpu_time_us = exited.cpu_time_us;
   exit.memory_peak_bytes = exited.memory_peak_bytes;
+  exit.cpu_wait_us = exited.cpu_wait_us;
+  exit.memory_wait_us = exited.memory_wait_us;
+  exit.io_wait_us = exited.io_wait_us;
   for (const sandbox::LimitHit& hit : exited.limit_hits) {
     v1::LimitHit& message = exit.limit_hits.emplace_back();
     message.set_limit(hit.limit);

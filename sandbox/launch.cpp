@@ -50,6 +50,29 @@ Result<void> make_group(SandboxPlan& plan, CgroupTree& cgroups) {
   return {};
 }
 
+// The first limit of the manifest that nothing on this host keeps, with what it needs; empty when all are kept.
+std::string unkept_limit(const SandboxPlan& plan) {
+  const auto has = [&plan](const char* controller) { return plan.cgroup && plan.cgroup->has(controller); };
+  const ResourceLimits& limits = plan.request.limits;
+  if (limits.cpu_percent_max != 0 && !has("cpu")) return "cpu_percent_max, which needs the control group cpu";
+  if (limits.io_bytes_per_second_max != 0 && !has("io")) {
+    return "io_bytes_per_second_max, which needs the control group io";
+  }
+  // RLIMIT_AS would refuse the address space that is reserved for code, and RLIMIT_DATA does not count shared memory.
+  if (limits.memory_bytes_max != 0 && plan.request.allow_jit && !has("memory")) {
+    return "memory_bytes_max, which with jit needs the control group memory";
+  }
+  return {};
+}
+
+// A plugin with a limit that is not kept does not start, unless the operator accepts that.
+Result<void> require_limits(const SandboxPlan& plan, const std::string& no_group_reason) {
+  const std::string limit = unkept_limit(plan);
+  if (limit.empty() || plan.host.is_allowed_degraded("cgroup limits")) return {};
+  return setup_error(Step::kKeepLimit, EOPNOTSUPP,
+                     limit + (no_group_reason.empty() ? "" : " (" + no_group_reason + ")"));
+}
+
 // CPU time of a process's threads; 0 when it has gone.
 std::uint64_t cpu_time_us_of(pid_t pid) {
   clockid_t clock = 0;
@@ -77,8 +100,13 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
     clock.begin(Step::kControlGroup);
     LG_TRY(make_group(plan, cgroups));
   }
-  clock.begin(Step::kCreateNamespaces);
-  auto process = start_sandbox(plan, networks);
+  const auto start = [&]() -> Result<SandboxProcess> {
+    clock.begin(Step::kKeepLimit);
+    LG_TRY(require_limits(plan, cgroups.reason()));
+    clock.begin(Step::kCreateNamespaces);
+    return start_sandbox(plan, networks);
+  };
+  auto process = start();
   clock.end();
   if (process) return Launch(std::move(plan), std::move(*process), clock, std::move(watch), cgroups.reason());
   if (plan.cgroup) cgroups.remove(std::move(*plan.cgroup));
@@ -221,6 +249,9 @@ void Launch::describe_group(Exited& exited) const {
   const CgroupUsage usage = plan_.cgroup->usage();
   const CgroupLimits limits = cgroup_limits_of(plan_.request.limits, {});
   if (usage.memory_peak_bytes) exited.memory_peak_bytes = *usage.memory_peak_bytes;
+  exited.cpu_wait_us = usage.cpu_pressure_us.value_or(0);
+  exited.memory_wait_us = usage.memory_pressure_us.value_or(0);
+  exited.io_wait_us = usage.io_pressure_us.value_or(0);
   if (usage.oom_kills > 0) {
     exited.limit_hits.push_back(
         {"memory_bytes_max", limits.memory_bytes_max, usage.memory_peak_bytes.value_or(limits.memory_bytes_max), true});

@@ -186,7 +186,7 @@ void fields(auto& visit, LimitHit& it) {
 }
 void fields(auto& visit, Exited& it) {
   visit_all(visit, it.launch_id, it.kind, it.exit_code, it.signal, it.step, it.step_errno, it.argument, it.host_refuses,
-            it.cpu_time_us, it.memory_peak_bytes, it.limit_hits);
+            it.cpu_time_us, it.memory_peak_bytes, it.cpu_wait_us, it.memory_wait_us, it.io_wait_us, it.limit_hits);
 }
 void fields(auto& visit, Denied& it) {
   visit_all(visit, it.launch_id, it.denial_id, it.system_call, it.arguments, it.rule, it.permission, it.answer_errno,

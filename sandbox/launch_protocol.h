@@ -154,6 +154,11 @@ struct Exited {
   bool host_refuses = false;            // kSetupFailed: a mandatory mechanism is missing (SANDBOX_UNAVAILABLE)
   std::uint64_t cpu_time_us = 0;        // of all processes in it, without the set-up once the program ran
   std::uint64_t memory_peak_bytes = 0;  // of all together with a control group, else of the largest of them
+  // How long some process in it waited for what was short (PSI); 0 without a control group or where the kernel does not
+  // count it.
+  std::uint64_t cpu_wait_us = 0;
+  std::uint64_t memory_wait_us = 0;
+  std::uint64_t io_wait_us = 0;
   std::vector<LimitHit> limit_hits;
 };
 

@@ -73,7 +73,7 @@ Mechanism memory_of(const SandboxPlan& plan) {
             "each process: " + std::to_string(kDataBytesMaxDefault) + " bytes of private data (default)"};
   }
   const char* what =
-      request.allow_jit ? " bytes of private data (jit reserves address space)" : " bytes of address space";
+      request.allow_jit ? " bytes of private data; shared memory is not counted" : " bytes of address space";
   return {"memory limit", kActive, "each process: " + std::to_string(asked) + what};
 }
 

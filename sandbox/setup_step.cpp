@@ -21,6 +21,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kPinGrant, "open the granted path", Blame::kRequest},
     {Step::kCloneGrant, "clone the mount of the granted path", Blame::kHost},
     {Step::kControlGroup, "make the control group", Blame::kHost},
+    {Step::kKeepLimit, "keep the limit", Blame::kHost},
     {Step::kCreateNamespaces, "create the namespaces", Blame::kHost},
     {Step::kMapIds, "map the user and group ids", Blame::kHost},
     {Step::kAwaitLauncher, "wait for the launcher", Blame::kRequest},

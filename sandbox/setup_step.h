@@ -19,6 +19,7 @@ enum class Step : std::uint32_t {
   kPinGrant,
   kCloneGrant,
   kControlGroup,
+  kKeepLimit,
   kCreateNamespaces,
   kMapIds,
   kAwaitLauncher,

@@ -46,6 +46,9 @@ v1::ExitStatus to_message(const PluginExit& exit) {
   status.set_detail(describe(exit));
   status.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
   status.set_memory_peak_bytes(exit.memory_peak_bytes);
+  status.set_cpu_wait_ms(static_cast<double>(exit.cpu_wait_us) / 1000.0);
+  status.set_memory_wait_ms(static_cast<double>(exit.memory_wait_us) / 1000.0);
+  status.set_io_wait_ms(static_cast<double>(exit.io_wait_us) / 1000.0);
   for (const v1::LimitHit& hit : exit.limit_hits) *status.add_limit_hits() = hit;
   return status;
 }
@@ -66,8 +69,13 @@ bool is_passing(int sys_errno) {
 Error load_error(const std::string& name, const PluginExit& exit) {
   const std::string message = "plugin " + name + " " + describe(exit);
   if (exit.kind == ExitKind::kSetupFailed && exit.host_refuses) {
+    // What the launcher says of a limit that nothing here can keep.
+    const bool limit_is_unkept = exit.step_errno == EOPNOTSUPP;
     return make_error(Reason::kSandboxUnavailable, message)
-        .with_hint("`liongatectl check-host` shows what this host lacks and the remedy")
+        .with_hint(limit_is_unkept
+                       ? "leave the limit out, give liongated a control group (`liongatectl check-host`), or "
+                         "accept that it is not kept: allow_degraded: [cgroup_limits] in its configuration"
+                       : "`liongatectl check-host` shows what this host lacks and the remedy")
         .with("step", exit.step);
   }
   if (exit.kind == ExitKind::kLauncherLost) {

@@ -29,6 +29,9 @@ struct PluginExit {
   bool in_setup = false;      // kSignalled: before its program ran
   std::uint64_t cpu_time_us = 0;
   std::uint64_t memory_peak_bytes = 0;
+  std::uint64_t cpu_wait_us = 0;  // how long some process of it waited for what was short; 0: not known
+  std::uint64_t memory_wait_us = 0;
+  std::uint64_t io_wait_us = 0;
   std::vector<v1::LimitHit> limit_hits;  // that the kernel told the host of
 
   bool is_success() const { return kind == ExitKind::kExited && exit_code == 0; }

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import command_line, paths, wire
-from harness.daemon import Daemon
-from harness.workshop import Workshop
+from harness.daemon import Daemon, default_config
+from harness.workshop import Workshop, edit, replaced_line
 
 MIB = 1024 * 1024
 
@@ -238,15 +239,50 @@ def test_a_flood_of_log_lines_is_slowed_and_forgotten_not_stored(daemon: Daemon)
 
 # --- what needs control groups ---
 
-def test_a_share_that_cannot_be_kept_is_said_by_name(daemon: Daemon, workshop: Workshop) -> None:
+def rows_of(daemon: Daemon, plugin: str) -> dict[str, tuple[str, str]]:
+    return {one.name: (one.state, one.detail) for one in daemon.get(plugin).posture.mechanisms}
+
+
+def without_control_groups(daemon: Daemon) -> None:
+    daemon.load("hello")
+    if rows_of(daemon, "hello")["cgroup limits"][0] == "active":
+        pytest.skip("this host gives the daemon a control group: every limit can be kept")
+
+
+@pytest.mark.parametrize(("limit", "value", "permissions"), [
+    ("cpu_percent_max", 50, []),
+    ("io_bytes_per_second_max", MIB, []),
+    ("memory_bytes_max", 64 * MIB, ["jit"]),
+])
+def test_a_limit_that_nothing_here_keeps_refuses_the_load_by_name(
+        daemon: Daemon, workshop: Workshop, limit: str, value: int, permissions: list[str]) -> None:
+    without_control_groups(daemon)
+    folder = workshop.with_lines("slow", limits(**{limit: value}))
+    edit(folder / "manifest.toml", lambda text: replaced_line(text, "permissions", f"permissions = {permissions}"))
+    with wire.refused("SANDBOX_UNAVAILABLE") as refusals:
+        daemon.load(folder)
+    assert f"keep the limit {limit}, which " in refusals[0].message
+    assert "allow_degraded: [cgroup_limits]" in refusals[0].metadata["hint"]
+
+
+def test_a_command_whose_limit_nothing_here_keeps_does_not_run(daemon: Daemon, workshop: Workshop) -> None:
+    without_control_groups(daemon)
+    daemon.load(workshop.command("half", "echo ran\n", more=limits(cpu_percent_max=50)))
+    with wire.refused("SANDBOX_UNAVAILABLE") as refusals:
+        daemon.invoke("half")
+    assert "keep the limit cpu_percent_max" in refusals[0].message
+
+
+def test_the_operator_may_accept_limits_that_are_not_kept_and_the_posture_names_them(
+        make_daemon: Callable[..., Daemon], workshop: Workshop) -> None:
+    daemon = make_daemon(config=default_config("cgroup_limits")).start()
+    without_control_groups(daemon)
     daemon.load(workshop.with_lines("slow", limits(cpu_percent_max=50, io_bytes_per_second_max=MIB)))
-    posture = {one.name: (one.state, one.detail) for one in daemon.get("slow").posture.mechanisms}
-    if posture["cgroup limits"][0] == "active":
-        assert posture["cpu share"] == ("active", "50 % of one CPU")
-    else:
-        assert posture["cpu share"] == ("absent", "50 % of one CPU asked for: needs a control group")
-        assert posture["disk rate"][0] == "absent"
-        assert "rlimits and the pid namespace alone" in posture["cgroup limits"][1]
+    rows = rows_of(daemon, "slow")
+    assert rows["cpu share"] == ("absent", "50 % of one CPU asked for: needs a control group")
+    assert rows["disk rate"][0] == "absent"
+    assert "rlimits and the pid namespace alone" in rows["cgroup limits"][1]
+    assert rows["cgroup limits"][1].endswith("; accepted by allow_degraded")
 
 
 # --- a set-up that is cut short ---

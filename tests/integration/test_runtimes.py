@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import paths, wire
-from harness.daemon import Daemon
+from harness.daemon import Daemon, default_config
 from harness.workshop import Workshop
 
 SOURCES = Path(__file__).resolve().parent / "runtimes"
@@ -63,6 +63,12 @@ def command(workshop: Workshop, name: str, program: str, args: list[str], files:
         shutil.copy(file, folder / file.name)
         (folder / file.name).chmod(0o755)
     return folder
+
+
+@pytest.fixture
+def daemon(make_daemon: Callable[..., Daemon]) -> Daemon:
+    """Without control groups a memory limit beside `jit` holds for private memory alone; here that is accepted."""
+    return make_daemon(config=default_config("cgroup_limits")).start()
 
 
 def denied(daemon: Daemon) -> dict[str, str]:

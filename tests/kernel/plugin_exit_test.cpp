@@ -62,11 +62,17 @@ TEST_CASE("the message of an event holds all of it") {
   PluginExit exit = signalled(11);
   exit.cpu_time_us = 1500;
   exit.memory_peak_bytes = 4096;
+  exit.cpu_wait_us = 1500;
+  exit.memory_wait_us = 2500;
+  exit.io_wait_us = 3500;
   const v1::ExitStatus status = supervision::to_message(exit);
   CHECK(status.kind() == "signalled");
   CHECK(status.signal() == 11);
   CHECK(status.cpu_time_ms() == Approx(1.5));
   CHECK(status.memory_peak_bytes() == 4096);
+  CHECK(status.cpu_wait_ms() == 1.5);
+  CHECK(status.memory_wait_ms() == 2.5);
+  CHECK(status.io_wait_ms() == 3.5);
   CHECK(status.detail() == describe(exit));
   CHECK(supervision::to_message(exited(3)).kind() == "exited");
   CHECK(supervision::to_message(exited(3)).exit_code() == 3);

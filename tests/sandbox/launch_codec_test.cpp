@@ -35,8 +35,13 @@ std::vector<Request> requests() {
 
 std::vector<Report> reports() {
   Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}, {{6, "/data"}}};
-  Exited exited{
-      5, EndKind::kSetupFailed, -1, 9, "step", 2, "argument", true, 1000, 2000, {{"memory_bytes_max", 10, 11, true}}};
+  Exited exited{5,          EndKind::kSetupFailed,
+                -1,         9,
+                "step",     2,
+                "argument", true,
+                1000,       2000,
+                3,          4,
+                5,          {{"memory_bytes_max", 10, 11, true}}};
   HostReport host{false, {{"name", true, false, "reason", "remedy"}}};
   const Denied denied{6, 7, "execve", "arg0=0x2", "runs programs", "process", 1, 12};
   return {started, exited, Opened{8, 13}, host, denied};

@@ -61,11 +61,12 @@ class Notifications:
         self.received.clear()
 
 
-def default_config() -> str:
-    """Whoever tests as a user that may become root accepts what the daemon rightly refuses."""
+def default_config(*accepted: str) -> str:
+    """With `accepted` in allow_degraded; whoever tests as a user that may become root accepts that as well."""
     names = {entry.gr_name for entry in grp.getgrall() if entry.gr_gid in os.getgroups()}
-    accepted = "allow_degraded: [ordinary_groups]\n" if os.geteuid() != 0 and names & PRIVILEGED_GROUPS else ""
-    return "stop_grace_ms: 1000\n" + accepted
+    if os.geteuid() != 0 and names & PRIVILEGED_GROUPS:
+        accepted = (*accepted, "ordinary_groups")
+    return "stop_grace_ms: 1000\n" + (f"allow_degraded: [{', '.join(accepted)}]\n" if accepted else "")
 
 
 class Daemon:

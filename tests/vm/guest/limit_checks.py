@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -94,7 +95,8 @@ def fork_bomb():
     return f"its own word: {answer}; pids.events: {' '.join(denied)}; group gone after unload"
 
 
-@check("L4", "a spinner with cpu_percent_max = 25", "at most 30 % of one CPU over 4 s, by cpu.stat")
+@check("L4", "a spinner with cpu_percent_max = 25",
+       "at most 30 % of one CPU over 4 s, by cpu.stat; the event of its end tells how long it waited for a CPU")
 def cpu_share():
     name = with_limits("spinner", cpu_percent_max=25)
     folder = group_of(name)
@@ -112,7 +114,10 @@ def cpu_share():
     ctl_ok("unload-plugin", name)
     call.wait(timeout=60)
     require(share <= 0.30, f"{share:.0%} with cpu.max {quota}")
-    return f"{share:.1%} of one CPU, cpu.max {quota}"
+    events = ctl_ok("replay-log", "--plugin", name, "-o", "jsonl").out
+    waited_ms = max((float(found) for found in re.findall(r'"cpu_wait_ms": ?([0-9.]+)', events)), default=0.0)
+    require(waited_ms > 1000, f"cpu_wait_ms {waited_ms}")
+    return f"{share:.1%} of one CPU, cpu.max {quota}, waited for a CPU {waited_ms / 1000:.1f} s"
 
 
 @check("L5", "stopped children cannot stay behind",
