@@ -107,11 +107,12 @@ TEST_CASE("no daemon: exit 3, the path that was tried, and how to start one") {
 
 TEST_CASE("a daemon that goes away in the middle of a call is not reachable") {
   auto daemon = std::make_unique<FakeDaemon>();
+  const std::string socket = daemon->socket();  // the daemon is the other thread's from here on
   std::thread killer([&] {
     while (!daemon->is_waiting) std::this_thread::yield();
     daemon.reset();
   });
-  const Run run = ctl({"--socket", daemon->socket(), "invoke-plugin", "x", "--operation", "wait"});
+  const Run run = ctl({"--socket", socket, "invoke-plugin", "x", "--operation", "wait"});
   killer.join();
   // The server may cancel the call before it closes the connection.
   CHECK((run.exit_code == 3 || run.exit_code == 8));
