@@ -123,8 +123,9 @@ void print_state(const v1::StateVerification& state) {
                 static_cast<unsigned long long>(check.seq()),
                 check.matches() ? check.sha256().c_str() : check.message().c_str());
   }
+  const EventSeq first_seq = state.base_seq() + 1;
   std::printf("state %s: replayed from event %llu to %llu, hash %s\n", state.matches() ? "whole" : "DIFFERS",
-              static_cast<unsigned long long>(state.base_seq() + 1), static_cast<unsigned long long>(state.seq()),
+              static_cast<unsigned long long>(first_seq), static_cast<unsigned long long>(state.seq()),
               state.replayed_sha256().c_str());
 }
 

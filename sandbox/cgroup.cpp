@@ -109,7 +109,7 @@ Result<void> Cgroup::limit(const CgroupLimits& limits, const std::string& block_
     // here.
     LG_TRY(write("memory.oom.group", "1"));
     // A kernel without swap accounting lacks the file.
-    if (const auto set = write("memory.swap.max", "0"); !set && set.error().sys_errno != ENOENT) {
+    if (auto set = write("memory.swap.max", "0"); !set && set.error().sys_errno != ENOENT) {
       return std::move(set).error();
     }
   }

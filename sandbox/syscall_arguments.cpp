@@ -241,7 +241,7 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_setrlimit:
       return check_setrlimit();
     default:
-      LG_ASSERT(!"a checked call without a check");
+      LG_ASSERT(false && "a checked call without a check");
       return {denied_with(EPERM), {}};
   }
 }

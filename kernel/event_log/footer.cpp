@@ -7,10 +7,6 @@ namespace liongate::event_log {
 namespace {
 
 constexpr std::uint32_t kFooterVersion = 1;
-constexpr std::size_t kSummaryHeadBytes = 64;
-constexpr std::size_t kBlockEntryBytes = 24;
-constexpr std::size_t kGroupEntryBytes = 32;
-constexpr std::size_t kFilterHeadBytes = 16;
 constexpr std::uint32_t kGroupsComplete = 1;
 constexpr std::uint32_t kBitsForEachId = 12;
 constexpr std::size_t kRecentGroups = 4;

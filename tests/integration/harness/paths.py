@@ -43,5 +43,7 @@ def missing_programs() -> list[Path]:
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Nothing of the caller's environment: neither its daemon, nor its folders, nor its proxies."""
-    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(HOME), "TMPDIR": str(TMPDIR), **more}
+    """Nothing of the caller's environment, neither its daemon, nor its folders, nor its proxies; but what a sanitizer
+    is told to keep quiet about."""
+    sanitizer = {name: os.environ[name] for name in ("TSAN_OPTIONS",) if name in os.environ}
+    return {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": str(HOME), "TMPDIR": str(TMPDIR), **sanitizer, **more}

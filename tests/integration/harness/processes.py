@@ -44,8 +44,11 @@ def process_of(pid: int) -> Process | None:
     return Process(pid, int(parent), state, name)
 
 
+SYMBOLIZER = "llvm-symbolizer"  # ThreadSanitizer's own helper, which looks up what its suppressions name
+
+
 def descendants(root: int) -> list[Process]:
-    """Everything below `root`, itself not included; zombies are left out: they run nothing."""
+    """Everything below `root`, itself and a sanitizer's helper not included; nor are zombies: they run nothing."""
     children: dict[int, list[Process]] = {}
     for entry in os.listdir("/proc"):
         if entry.isdigit() and (process := process_of(int(entry))) is not None:
@@ -55,7 +58,7 @@ def descendants(root: int) -> list[Process]:
     while todo:
         for process in children.get(todo.pop(), []):
             todo.append(process.pid)
-            if process.state not in "ZX":
+            if process.state not in "ZX" and process.name != SYMBOLIZER:
                 found.append(process)
     return found
 
