@@ -5,6 +5,8 @@
 #include <cstring>
 #include <map>
 
+#include "sandbox/setup_step.h"
+
 namespace liongate::daemon {
 
 using supervision::LaunchId;
@@ -44,6 +46,7 @@ PluginExit to_exit(const sandbox::Exited& exited) {
       exit.step = exited.argument.empty() ? exited.step : exited.step + " " + exited.argument;
       exit.step_errno = exited.step_errno;
       exit.host_refuses = exited.host_refuses;
+      exit.limit_is_unkept = exited.step == sandbox::words_of(sandbox::Step::kKeepLimit);
       break;
   }
   return exit;

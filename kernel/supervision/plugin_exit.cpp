@@ -69,10 +69,8 @@ bool is_passing(int sys_errno) {
 Error load_error(const std::string& name, const PluginExit& exit) {
   const std::string message = "plugin " + name + " " + describe(exit);
   if (exit.kind == ExitKind::kSetupFailed && exit.host_refuses) {
-    // What the launcher says of a limit that nothing here can keep.
-    const bool limit_is_unkept = exit.step_errno == EOPNOTSUPP;
     return make_error(Reason::kSandboxUnavailable, message)
-        .with_hint(limit_is_unkept
+        .with_hint(exit.limit_is_unkept
                        ? "leave the limit out, give liongated a control group (`liongatectl check-host`), or "
                          "accept that it is not kept: allow_degraded: [cgroup_limits] in its configuration"
                        : "`liongatectl check-host` shows what this host lacks and the remedy")

@@ -23,10 +23,11 @@ struct PluginExit {
   ExitKind kind = ExitKind::kExited;
   int exit_code = 0;
   int signal = 0;
-  std::string step;           // kSetupFailed: the step and its subject in words
-  int step_errno = 0;         // kSetupFailed
-  bool host_refuses = false;  // kSetupFailed: a mandatory mechanism is missing on this host
-  bool in_setup = false;      // kSignalled: before its program ran
+  std::string step;              // kSetupFailed: the step and its subject in words
+  int step_errno = 0;            // kSetupFailed
+  bool host_refuses = false;     // kSetupFailed: a mandatory mechanism is missing on this host
+  bool limit_is_unkept = false;  // kSetupFailed: the step was a limit that nothing on this host keeps
+  bool in_setup = false;         // kSignalled: before its program ran
   std::uint64_t cpu_time_us = 0;
   std::uint64_t memory_peak_bytes = 0;
   std::uint64_t cpu_wait_us = 0;  // how long some process of it waited for what was short; 0: not known
