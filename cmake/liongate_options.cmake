@@ -51,8 +51,8 @@ function(liongate_ignore_gcc12_ghosts name)
   endif()
 endfunction()
 
-# liongate_compiled_quickly(TARGET): for tests, whose own code hardly runs; what they test stays optimised. Sanitized
-# ones, which run ten times as long, and the fortified C library want the optimiser.
+# liongate_compiled_quickly(TARGET): for tests, whose own code hardly runs; what they test stays optimised. Not where
+# they are sanitized: there they run long enough that the optimiser pays.
 function(liongate_compiled_quickly name)
   if(NOT LIONGATE_SANITIZE)
     target_compile_options(${name} PRIVATE -O0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import file_checks, kernel_checks, unlisted_checks, network_checks, process_checks, protocol_checks
+from . import file_checks, kernel_checks, network_checks, process_checks, protocol_checks, unlisted_checks
 from .check import Check
 
 CHECKS: list[Check] = [*kernel_checks.CHECKS, *file_checks.CHECKS, *network_checks.CHECKS, *process_checks.CHECKS,
