@@ -201,8 +201,9 @@ void Launch::signal_all() {
 
 std::vector<Denied> Launch::expire(SteadyTime now, DenialListener::MayReport may_report) {
   if (sets_up() && deadline_ <= now) {
-    failure_ =
-        setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, "the set-up as a whole"));
+    static const std::string kBound =
+        "(the set-up did not end within " + std::to_string(limits::kLaunchTimeoutMs / 1000) + " s)";
+    failure_ = setup_failure(plan_.request.launch_id, setup_error(Step::kAwaitLauncher, ETIMEDOUT, kBound));
     phase_ = Phase::kFailed;
     signal_all();
   }

@@ -1,6 +1,7 @@
 #include "sandbox/syscall_arguments.h"
 
 #include <fcntl.h>
+#include <linux/futex.h>
 #include <linux/sched.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -94,6 +95,18 @@ Checked check_fallocate() {
 // No notification pipes, which the kernel writes to.
 Checked check_pipe() {
   return {denied_with(EPERM), {{masked(1, ~static_cast<std::uint32_t>(O_CLOEXEC | O_NONBLOCK | O_DIRECT), 0)}}};
+}
+
+// Not the operations that hand a lock's priority on: no runtime needs them, they lead deep into the scheduler, and have
+// been a way out of it (CVE-2014-3153). The C library asks for one of them, and takes ENOSYS for an old kernel.
+Checked check_futex() {
+  constexpr std::uint32_t kOperation = ~static_cast<std::uint32_t>(FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME);
+  Checked checked{denied_with(ENOSYS), {}};
+  for (const std::uint32_t operation : {FUTEX_WAIT, FUTEX_WAKE, FUTEX_REQUEUE, FUTEX_CMP_REQUEUE, FUTEX_WAKE_OP,
+                                        FUTEX_WAIT_BITSET, FUTEX_WAKE_BITSET}) {
+    checked.alternatives.push_back({masked(1, kOperation, operation)});
+  }
+  return checked;
 }
 
 // Not RENAME_WHITEOUT, which leaves a device file behind.
@@ -219,6 +232,8 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
       return check_pipe();
     case SYS_renameat2:
       return check_rename();
+    case SYS_futex:
+      return check_futex();
     case SYS_ioctl:
       return {denied_with(ENOTTY), one_of(1, {FIONREAD, FIONBIO, FIOCLEX, FIONCLEX, TCGETS, TIOCGWINSZ})};
     case SYS_fcntl:

@@ -206,7 +206,7 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(fremovexattr, kAllowed, "extended attributes; the kernel checks each"),
     LG_CALL(tkill, kAllowed, "signals within the process"),
     LG_CALL(time, kAllowed, "reads clocks, sleeps"),
-    LG_CALL(futex, kAllowed, "threads and their locks"),
+    LG_CALL(futex, kChecked, "threads and their locks"),
     LG_CALL(sched_setaffinity, kAllowed, "its scheduling, within what limits allow"),
     LG_CALL(sched_getaffinity, kAllowed, "its scheduling, read"),
     LG_CALL(io_setup, kAbsent, "a second way into every call"),

@@ -125,6 +125,8 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
       return unless((call.low(1) & 1U /* KEEP_SIZE */) == 0 || call.low(1) == 3U /* with PUNCH_HOLE */, EOPNOTSUPP);
     case SYS_pipe2:
       return unless((call.low(1) & ~(02000000U | 04000U | 040000U)) == 0, EPERM);
+    case SYS_futex:  // without the private flag and the clock: waits, wakes, requeues, none with priority inheritance
+      return unless(among(call.low(1) & ~(128U | 256U), {0, 1, 3, 4, 5, 9, 10}), ENOSYS);
     case SYS_renameat2:
       return unless((call.low(4) & ~3U) == 0, EPERM);
     case SYS_ioctl:

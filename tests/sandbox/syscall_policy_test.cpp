@@ -5,6 +5,7 @@
 
 #include <fcntl.h>
 #include <linux/audit.h>
+#include <linux/futex.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -232,6 +233,7 @@ TEST_CASE("every value that an argument of a checked call is known by, and every
     comparison.sweep(SYS_setrlimit, 0, 0, 31);
     comparison.sweep(SYS_mmap, 2, 0, 255);
     comparison.sweep(SYS_mprotect, 2, 0, 255);
+    comparison.sweep(SYS_futex, 1, 0, 1023);
     for (std::uint64_t type = 0; type < 16; ++type) {
       for (std::uint64_t family = 0; family < 64; ++family) {
         comparison.compare(SYS_socketpair, {family, type, 0, 0, 0, 0});
@@ -375,6 +377,8 @@ TEST_CASE("the decisions that matter most, spelled out") {
   CHECK(ask(none, SYS_renameat2, {0, 0, 0, 0, RENAME_WHITEOUT}) == denied(EPERM));
   CHECK(ask(none, SYS_fallocate, {0, FALLOC_FL_KEEP_SIZE}) == denied(EOPNOTSUPP));
   CHECK(ask(none, SYS_pipe2, {0, O_EXCL}) == denied(EPERM));
+  CHECK(ask(none, SYS_futex, {0, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG | FUTEX_CLOCK_REALTIME}) == SECCOMP_RET_ALLOW);
+  CHECK(ask(none, SYS_futex, {0, FUTEX_LOCK_PI | FUTEX_PRIVATE_FLAG}) == denied(ENOSYS));
   CHECK(ask(none, SYS_chmod, {0, 04755}) == denied(EPERM));
   CHECK(ask(none, SYS_openat, {0, 0, O_RDONLY, 04755}) == SECCOMP_RET_ALLOW);
   CHECK(ask(none, SYS_openat, {0, 0, O_CREAT, 04755}) == denied(EPERM));

@@ -1,6 +1,7 @@
 // X01 and on: what is not on the list and was thought of since, or found by attacking.
 #include <fcntl.h>
 #include <linux/filter.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <sched.h>
 #include <sys/epoll.h>
@@ -345,26 +346,44 @@ void flood_denials(const Scene& scene, Report& report) {
   });
 }
 
+// CVE-2014-3153: a lock that hands its waiters' priority on, asked for in a way nobody had thought of.
+void inherit_priority(const Scene&, Report& report) {
+  constexpr std::pair<const char*, int> kOperations[] = {
+      {"LOCK_PI", FUTEX_LOCK_PI},
+      {"LOCK_PI2", FUTEX_LOCK_PI2},
+      {"TRYLOCK_PI", FUTEX_TRYLOCK_PI},
+      {"UNLOCK_PI", FUTEX_UNLOCK_PI},
+      {"WAIT_REQUEUE_PI", FUTEX_WAIT_REQUEUE_PI},
+      {"CMP_REQUEUE_PI", FUTEX_CMP_REQUEUE_PI},
+  };
+  for (const auto& [name, operation] : kOperations) {
+    for (const int flags : {0, FUTEX_PRIVATE_FLAG}) {
+      const int asked = operation | flags;
+      report.attempt(std::string(name) + (flags != 0 ? " private" : ""), [asked] {
+        std::uint32_t lock = 0;
+        std::uint32_t other = 0;
+        // A value that is not there: a kernel that is asked says EAGAIN at once instead of waiting.
+        return ::syscall(SYS_futex, &lock, asked, 1, nullptr, &other, 1);
+      });
+    }
+  }
+  report.attempt("wake", [] {
+    std::uint32_t word = 0;
+    return ::syscall(SYS_futex, &word, FUTEX_WAKE_PRIVATE, 1, nullptr, nullptr, 0);
+  });
+}
+
 // For the driver, which moves the file about meanwhile.
 void read_file(const Scene& scene, Report& report) {
   report.describe("file", [&] { return contents_of(scene.get("file")); });
 }
 
 constexpr Check kChecks[] = {
-    {"X13", read_file},
-    {"X15", flood_denials},
-    {"X12", fill_kernel_buffers},
-    {"X01", program_own_sockets},
-    {"X02", out_of_band},
-    {"X03", odd_flags},
-    {"X04", write_own_memory},
-    {"X05", weaken_walls},
-    {"X06", make_set_id},
-    {"X07", replace_mount_points},
-    {"X08", exhaust_kernel_objects},
-    {"X09", lock_read_only},
-    {"X10", share_pages},
-    {"X11", call_new_numbers},
+    {"X13", read_file},           {"X15", flood_denials},        {"X16", inherit_priority},
+    {"X12", fill_kernel_buffers}, {"X01", program_own_sockets},  {"X02", out_of_band},
+    {"X03", odd_flags},           {"X04", write_own_memory},     {"X05", weaken_walls},
+    {"X06", make_set_id},         {"X07", replace_mount_points}, {"X08", exhaust_kernel_objects},
+    {"X09", lock_read_only},      {"X10", share_pages},          {"X11", call_new_numbers},
 };
 
 }  // namespace

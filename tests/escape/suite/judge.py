@@ -11,13 +11,15 @@ from harness import command_line, paths
 from . import catalogue, control
 from .check import Check
 from .confined import HAS_DENIAL_EVENTS, Census, ConfinedScene, summary
+from .neighbour import Neighbour, p99
 from .stage import Stage
 from .table import Row, Table
 
 
 class Judge:
-    def __init__(self, stage: Stage, table: Table) -> None:
+    def __init__(self, stage: Stage, table: Table, neighbour: Neighbour) -> None:
         self._stage = stage
+        self._neighbour = neighbour
         self._table = table
         self._census = Census(stage)
         self._user = "root" if stage.is_root else "rootless"
@@ -54,20 +56,26 @@ class Judge:
         self._table.add(row)
 
     def _confined(self, check: Check, variant: str, is_granted: bool) -> None:
+        self._neighbour.take("")
         scene = ConfinedScene(self._stage, check, variant, is_granted)
         try:
             seen, denials = scene.run()
         finally:
             scene.close()
+        neighbour_ms = self._neighbour.take(check.id)
         faults = [f"{name}: {outcome}" for name, outcome in seen.items() if not check.expected(name).holds(outcome)]
         if not seen:
             faults.append("nothing was seen")
         if HAS_DENIAL_EVENTS and check.kind == "D" and check.has_event and check.act is None and denials == 0:
             faults.append("denied, no event")
         faults += self._census.faults()
+        faults += [f"next door: {failure}" for failure in self._neighbour.failures]
+        self._neighbour.failures.clear()
         text = summary(seen) + (f"; {denials} events" if denials else "")
-        self._table.add(self._row(check, variant, "granted" if is_granted else "empty", text,
-                                  "FAIL" if faults else "ok", "; ".join(faults)))
+        row = self._row(check, variant, "granted" if is_granted else "empty", text, "FAIL" if faults else "ok",
+                        "; ".join(faults))
+        row.neighbour_p99_ms = round(p99(neighbour_ms), 2)
+        self._table.add(row)
 
 
 def _cannot_confine() -> str:
@@ -84,18 +92,22 @@ def run(checks: list[Check], is_json: bool) -> int:
     table = Table(is_json)
     stage = Stage()
     try:
-        judge = Judge(stage, table)
-        for check in checks:
-            judge.judge(check)
+        with Neighbour(stage) as neighbour:
+            judge = Judge(stage, table, neighbour)
+            for check in checks:
+                judge.judge(check)
     finally:
         stage.close()
     counts = table.counts()
     if is_json:
         print(json.dumps({"user": "root" if os.geteuid() == 0 else "rootless", "counts": counts,
+                          "neighbour_baseline_p99_ms": round(neighbour.baseline_ms, 2),
+                          "neighbour_p99_ms": round(p99(neighbour.all_times_ms), 2),
                           "comes_with_the_network_gateway": sorted(catalogue.COMES_LATER)}))
     else:
         print(f"{len({row.id for row in table.rows})} checks: {counts['ok']} rows as expected, {counts['FAIL']} not, "
               f"{counts['note']} controls that show nothing here, {counts['skip']} skipped")
+        print(neighbour.in_words())
         if not HAS_DENIAL_EVENTS:
             print("class D is denied, and not yet an event: this daemon does not record denied system calls")
         for name, attempt in catalogue.COMES_LATER.items():

@@ -24,6 +24,7 @@ class Row:
     seen: str
     verdict: str  # "ok", "FAIL", "note" (a control that shows nothing here), "skip"
     detail: str = ""
+    neighbour_p99_ms: float = 0.0  # of the calls next door meanwhile; told, never judged
 
 
 def _cut(text: str, width: int) -> str:

@@ -60,6 +60,7 @@ CHECKS: list[Check] = [
           variants=("control characters", "message", "warnings"), ends="fails",
           no_control="what the daemon makes of it is the check"),
     check("X15", "a flood of denied calls", "B", {"calls": EPERM, "events": one_of("few")}, afterwards=_few_events),
+    check("X16", "locks that hand priority on (CVE-2014-3153)", "D", {"*": ENOSYS, "wake": one_of("ok")}, short=True),
     check("X11", "numbers that newer kernels gave out", "U", one_of("ENOSYS", "EPERM")),
 ]
 
