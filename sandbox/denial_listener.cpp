@@ -28,13 +28,10 @@ std::size_t notification_bytes() {
 }
 
 std::uint32_t answer_of(Permissions permissions, const seccomp_data& call) {
-  static const std::vector<sock_filter> filters[] = {
-      filter_for({}).instructions, filter_for({Grantable::kGranted, Grantable::kWithheld}).instructions,
-      filter_for({Grantable::kWithheld, Grantable::kGranted}).instructions,
-      filter_for({Grantable::kGranted, Grantable::kGranted}).instructions};
-  const std::size_t index =
-      (permissions.process == Grantable::kGranted ? 1U : 0U) + (permissions.jit == Grantable::kGranted ? 2U : 0U);
-  return evaluate_filter(filters[index], call).value_or(denied_with(EPERM));
+  static std::map<Permissions, std::vector<sock_filter>> filters;
+  auto [entry, missing] = filters.try_emplace(permissions);
+  if (missing) entry->second = filter_for(permissions).instructions;
+  return evaluate_filter(entry->second, call).value_or(denied_with(EPERM));
 }
 
 int errno_of(std::uint32_t answer) {
@@ -50,11 +47,9 @@ std::string permission_for(Permissions permissions, const seccomp_data& call) {
   Permissions with_jit = permissions;
   with_jit.jit = Grantable::kGranted;
   if (answer_of(with_jit, call) == SECCOMP_RET_ALLOW) return "jit";
-  const auto family = static_cast<std::uint32_t>(call.args[0]);
-  const CallTraits* const traits = find_call(static_cast<std::uint32_t>(call.nr));
-  const bool is_network = (traits != nullptr && traits->call_class == CallClass::kNetwork) ||
-                          (call.nr == SYS_socket && (family == AF_INET || family == AF_INET6));
-  return is_network ? "network" : "";
+  Permissions with_network = permissions;
+  with_network.network = Grantable::kGranted;
+  return answer_of(with_network, call) == SECCOMP_RET_ALLOW ? "network" : "";
 }
 
 std::string arguments_of(const seccomp_data& call) {

@@ -87,10 +87,10 @@ std::string missing_at_landlock_abi(int abi) {
   return missing;
 }
 
-bool LandlockRules::create() {
+bool LandlockRules::create(LandlockTcp tcp) {
   if (abi_ == 0) return true;
   RulesetAttributes attributes{files_at(abi_), 0, 0};
-  if (abi_ >= kLandlockAbiTcp) attributes.handled_network = kBindTcp | kConnectTcp;
+  if (abi_ >= kLandlockAbiTcp && tcp == LandlockTcp::kRefused) attributes.handled_network = kBindTcp | kConnectTcp;
   if (abi_ >= kLandlockAbiScopes) attributes.scopes = kAbstractSocket | kSignal;
   ruleset_.reset(static_cast<int>(::syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0)));
   return ruleset_.valid();

@@ -42,12 +42,15 @@ enum class Reach : std::uint8_t {
 // Binds the calling process and what it will start to the rules of `descriptor`, for good. It must have no_new_privs.
 bool restrict_by_landlock(int descriptor);
 
+// Whether TCP is refused here too; a sandbox with a way to the gate has a network of its own in its place.
+enum class LandlockTcp : std::uint8_t { kRefused, kLeftAlone };
+
 class LandlockRules {
  public:
   // Nothing is allowed until allow() says so. With abi 0 every call succeeds and does nothing.
   explicit LandlockRules(int abi) : abi_(abi) {}
 
-  bool create();
+  bool create(LandlockTcp tcp = LandlockTcp::kRefused);
 
   // `place` is any descriptor of a file or folder (O_PATH will do), borrowed.
   bool allow(int place, Reach reach);

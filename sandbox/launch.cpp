@@ -26,6 +26,12 @@ Result<void> check_request(const LaunchRequest& request, std::size_t descriptors
     return setup_error(Step::kCheckRequest, EINVAL, std::to_string(descriptors) + " descriptors");
   }
   if (request.arguments.empty()) return setup_error(Step::kCheckRequest, EINVAL, "arguments");
+  if (request.gate_ports.size() > limits::kGatePortsMax) {
+    return setup_error(Step::kCheckRequest, E2BIG, "ports of the network gate");
+  }
+  for (const GatePort& one : request.gate_ports) {
+    if (one.port == 0 || one.port > 65'535) return setup_error(Step::kCheckRequest, EINVAL, "port of the network gate");
+  }
   for (const std::string* path : {&request.executable, &request.working_directory}) {
     if (path->empty() || path->front() != '/') return setup_error(Step::kCheckRequest, EINVAL, *path);
   }
@@ -142,9 +148,13 @@ std::optional<Started> Launch::read_channel() {
         phase_ = Phase::kReady;
         ready_ = record;
         program_pid_ = received->sender_pid;
-        if (received->descriptor.valid()) {
-          denials_.emplace(std::move(received->descriptor), plan_.request.launch_id, permissions_of(plan_.request));
+        if (!received->descriptors.empty()) {
+          denials_.emplace(std::move(received->descriptors.front()), plan_.request.launch_id,
+                           permissions_of(plan_.request));
         }
+        break;
+      case RecordKind::kGateSockets:
+        gate_sockets_ = std::move(received->descriptors);
         break;
       case RecordKind::kStepFailed:
         phase_ = Phase::kFailed;
@@ -172,6 +182,8 @@ std::optional<Started> Launch::read_channel() {
 std::vector<UniqueFd> Launch::take_descriptors() {
   std::vector<UniqueFd> descriptors;
   if (watch_.inotify.valid()) descriptors.push_back(std::move(watch_.inotify));
+  std::ranges::move(gate_sockets_, std::back_inserter(descriptors));
+  gate_sockets_.clear();
   return descriptors;
 }
 
@@ -185,6 +197,7 @@ Started Launch::started() const {
     if (duration_us != 0) started.steps.push_back({std::string(words_of(static_cast<Step>(index))), duration_us});
   }
   if (watch_.inotify.valid()) started.watched = watch_.folders;
+  started.gate_sockets = static_cast<std::uint32_t>(gate_sockets_.size());
   return started;
 }
 

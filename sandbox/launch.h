@@ -72,6 +72,7 @@ class Launch {
   std::string no_group_reason_;
   std::optional<DenialListener> denials_;
   FileWatch watch_;
+  std::vector<UniqueFd> gate_sockets_;
   std::optional<int> wait_status_;
   std::optional<Exited> failure_;
   bool kill_requested_ = false;

@@ -149,6 +149,9 @@ void fields(auto& visit, SymbolicLink& it) {
 void fields(auto& visit, SyntheticFile& it) {
   visit_all(visit, it.path, it.contents);
 }
+void fields(auto& visit, GatePort& it) {
+  visit_all(visit, it.port);
+}
 void fields(auto& visit, ResourceLimits& it) {
   visit_all(visit, it.memory_bytes_max, it.cpu_time_s_max, it.file_size_bytes_max, it.processes_max, it.open_files_max,
             it.tmp_bytes_max, it.tmp_files_max, it.cpu_percent_max, it.io_bytes_per_second_max);
@@ -157,7 +160,7 @@ void fields(auto& visit, LaunchRequest& it) {
   visit_all(visit, it.launch_id, it.name, it.executable, it.arguments, it.environment, it.working_directory, it.binds,
             it.links, it.files);
   fields(visit, it.limits);
-  visit_all(visit, it.allow_processes, it.allow_jit, it.descriptor_count);
+  visit_all(visit, it.allow_processes, it.allow_jit, it.allow_network, it.gate_ports, it.descriptor_count);
 }
 void fields(auto& visit, KillRequest& it) {
   visit_all(visit, it.launch_id);
@@ -179,7 +182,7 @@ void fields(auto& visit, WatchedFolder& it) {
   visit_all(visit, it.watch, it.path);
 }
 void fields(auto& visit, Started& it) {
-  visit_all(visit, it.launch_id, it.pid, it.posture, it.steps, it.watched);
+  visit_all(visit, it.launch_id, it.pid, it.posture, it.steps, it.watched, it.gate_sockets);
 }
 void fields(auto& visit, LimitHit& it) {
   visit_all(visit, it.limit, it.limit_value, it.used, it.killed);

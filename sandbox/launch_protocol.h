@@ -54,6 +54,11 @@ struct SyntheticFile {
   std::string contents;
 };
 
+// A port of the sandbox's own network on which the gate listens, by TCP and by UDP; 1 to 65535.
+struct GatePort {
+  std::uint32_t port = 0;
+};
+
 // 0 means the launcher's default (sandbox/rlimits.h), and of cpu_percent_max and io_bytes_per_second_max none.
 struct ResourceLimits {
   std::uint64_t memory_bytes_max = 0;
@@ -81,6 +86,8 @@ struct LaunchRequest {
   ResourceLimits limits;
   bool allow_processes = false;        // permission `process`: fork, exec, wait
   bool allow_jit = false;              // permission `jit`: writable memory may become executable
+  bool allow_network = false;          // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
+  std::vector<GatePort> gate_ports;    // where the gate listens; limits::kGatePortsMax at most
   std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
 };
 
@@ -131,6 +138,7 @@ struct Started {
   std::vector<Mechanism> posture;
   std::vector<StepTime> steps;
   std::vector<WatchedFolder> watched;  // empty: no descriptor beside the message
+  std::uint32_t gate_sockets = 0;      // so many descriptors beside the message, the last ones, are the gate's
 };
 
 // A limit of the control group that was met. Where there is none the kernel tells only the program (an errno).

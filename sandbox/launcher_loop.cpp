@@ -70,7 +70,9 @@ Result<void> LauncherLoop::run() {
 Result<void> LauncherLoop::prepare() {
   // Compiled before the first launch, and shared by every sandbox's copy of this process.
   for (const Grantable process : {Grantable::kWithheld, Grantable::kGranted}) {
-    for (const Grantable jit : {Grantable::kWithheld, Grantable::kGranted}) filter_for({process, jit});
+    for (const Grantable jit : {Grantable::kWithheld, Grantable::kGranted}) {
+      for (const Grantable network : {Grantable::kWithheld, Grantable::kGranted}) filter_for({process, jit, network});
+    }
   }
   launches_max_ = affordable_launches();
   epoll_.reset(::epoll_create1(EPOLL_CLOEXEC));

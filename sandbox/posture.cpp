@@ -55,7 +55,9 @@ Mechanism landlock_of(const SandboxPlan& plan, std::uint32_t active) {
   const std::string abi = "ABI " + std::to_string(plan.host.landlock_abi) + ": files as they are mounted";
   const std::string missing = missing_at_landlock_abi(plan.host.landlock_abi);
   if (missing.empty())
-    return {"landlock", kActive, abi + ", no device ioctls, no TCP, no signals or abstract sockets out"};
+    return {"landlock", kActive,
+            abi + ", no device ioctls" + (plan.request.allow_network ? "" : ", no TCP") +
+                ", no signals or abstract sockets out"};
   return {"landlock", kActive, abi + "; not " + missing};
 }
 
@@ -97,6 +99,7 @@ Mechanism filter_of(const LaunchRequest& request) {
   std::string detail = "allow list of x86-64 calls";
   if (request.allow_processes) detail += ", with process";
   if (request.allow_jit) detail += ", with jit";
+  if (request.allow_network) detail += ", with network";
   return {"system call filter", kActive, detail};
 }
 
@@ -115,7 +118,8 @@ std::vector<Mechanism> posture_of(const SandboxPlan& plan, std::uint32_t active,
       user_of(plan),
       {"mount namespace", kActive, "read-only root of " + std::to_string(plan.pinned.grants.size()) + " grants"},
       {"pid namespace", kActive, "pid 1 reaps; its end kills all"},
-      {"network namespace", kActive, "empty: not even loopback"},
+      {"network namespace", kActive,
+       plan.request.allow_network ? "its own: every address in it is the network gate's" : "empty: not even loopback"},
       {"ipc namespace", kActive, ""},
       {"uts namespace", kActive, "host name " + plan.request.name},
       {"cgroup namespace", kActive, ""},

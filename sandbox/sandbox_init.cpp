@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "sandbox/gate_sockets.h"
 #include "sandbox/program_start.h"
 #include "sandbox/reaper.h"
 #include "sandbox/root_builder.h"
@@ -136,6 +137,7 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   die_with_launcher(reporter);
   close_what_is_not_ours(plan, reporter);
   await_id_maps(reporter);
+  if (plan.request.allow_network) open_gate(plan.request.gate_ports, reporter);
   become_user(plan, reporter);
   hide_group(plan, reporter);
   start_session(reporter);
@@ -143,7 +145,8 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   make_mounts_private(reporter);
   LandlockRules rules(plan.host.landlock_abi);
   reporter.begin(Step::kLandlockRules);
-  reporter.require(rules.create());
+  const auto tcp = plan.request.allow_network ? LandlockTcp::kLeftAlone : LandlockTcp::kRefused;
+  reporter.require(rules.create(tcp));
   const UniqueFd closed_later = build_root(plan, rules, reporter);
   enter_working_folder(plan.request.working_directory, reporter);
   const Program program = open_program(plan.request, reporter);

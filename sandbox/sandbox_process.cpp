@@ -81,7 +81,8 @@ Result<SandboxProcess> start_sandbox(SandboxPlan& plan, NetworkSpare& networks) 
     // The namespace would begin at the launcher's group; made from inside (sandbox_init.cpp) it begins at the leaf.
     namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWCGROUP);
   }
-  plan.has_spare_network = networks.enter();
+  // What leads to the gate is set up from inside, with rights over a network that is the sandbox's own.
+  plan.has_spare_network = !plan.request.allow_network && networks.enter();
   if (plan.has_spare_network) namespaces &= ~static_cast<std::uint64_t>(CLONE_NEWNET);
   process.pid = clone_process(namespaces, process.pidfd, group.valid() ? group.get() : -1);
   const int sys_errno = errno;

@@ -27,14 +27,13 @@ Permissions permissions_of(const LaunchRequest& request) {
   Permissions permissions;
   if (request.allow_processes) permissions.process = Grantable::kGranted;
   if (request.allow_jit) permissions.jit = Grantable::kGranted;
+  if (request.allow_network) permissions.network = Grantable::kGranted;
   return permissions;
 }
 
 FilterProgram filter_for(Permissions permissions) {
-  static std::map<std::pair<bool, bool>, FilterProgram> cache;
-  const bool process = permissions.process == Grantable::kGranted;
-  const bool jit = permissions.jit == Grantable::kGranted;
-  auto [entry, missing] = cache.try_emplace({process, jit});
+  static std::map<Permissions, FilterProgram> cache;
+  auto [entry, missing] = cache.try_emplace(permissions);
   if (missing) entry->second = compile_filter(rules_for(permissions), kUnknownCallAnswer);
   return entry->second;
 }

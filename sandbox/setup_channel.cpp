@@ -8,10 +8,14 @@
 #include <cstring>
 #include <ctime>
 
+#include "kernel/base/limits.h"
+
 namespace liongate::sandbox {
 namespace {
 
 constexpr int kSetupFailedExitCode = 127;
+constexpr std::size_t kDescriptorsMax = 2 * limits::kGatePortsMax;
+constexpr std::size_t kDescriptorsBytes = CMSG_SPACE(sizeof(int) * kDescriptorsMax);
 
 std::uint64_t now_us() {
   timespec now{};
@@ -25,7 +29,7 @@ std::optional<ReceivedRecord> receive_record(int socket) {
   ReceivedRecord received;
   received.record = {};
   iovec part{&received.record, sizeof received.record};
-  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof(ucred)) + CMSG_SPACE(sizeof(int))];
+  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof(ucred)) + kDescriptorsBytes];
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
@@ -43,9 +47,12 @@ std::optional<ReceivedRecord> receive_record(int socket) {
       std::memcpy(&sender, CMSG_DATA(header), sizeof sender);
       received.sender_pid = sender.pid;
     } else if (header->cmsg_type == SCM_RIGHTS) {
-      int descriptor = -1;
-      std::memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
-      received.descriptor.reset(descriptor);
+      const std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+      for (std::size_t index = 0; index < count; ++index) {
+        int descriptor = -1;
+        std::memcpy(&descriptor, CMSG_DATA(header) + index * sizeof descriptor, sizeof descriptor);
+        received.descriptors.emplace_back(descriptor);
+      }
     }
   }
   received.record.argument.back() = '\0';
@@ -92,10 +99,18 @@ void SetupReporter::ready_to_execute(const UniqueFd& listener) {
   record.active = active_;
   record.duration_us = clock_.durations_us();
   if (listener.valid()) {
-    send_with(record, listener.get());
+    send_with(record, {listener.get()});
   } else {
     send(record);
   }
+}
+
+void SetupReporter::gate_sockets(const std::vector<UniqueFd>& sockets) {
+  SetupRecord record{};
+  record.kind = RecordKind::kGateSockets;
+  std::vector<int> numbers;
+  for (const UniqueFd& socket : sockets) numbers.push_back(socket.get());
+  send_with(record, numbers);
 }
 
 void SetupReporter::program_started() {
@@ -111,20 +126,21 @@ void SetupReporter::program_ended(int wait_status) {
   send(record);
 }
 
-void SetupReporter::send_with(SetupRecord& record, int descriptor) const {
+void SetupReporter::send_with(SetupRecord& record, const std::vector<int>& descriptors) const {
   record.sent_at_us = now_us();
   iovec part{&record, sizeof record};
-  alignas(cmsghdr) std::byte control[CMSG_SPACE(sizeof descriptor)]{};
+  alignas(cmsghdr) std::byte control[kDescriptorsBytes]{};
   msghdr message{};
   message.msg_iov = &part;
   message.msg_iovlen = 1;
   message.msg_control = control;
-  message.msg_controllen = sizeof control;
+  const std::size_t bytes = descriptors.size() * sizeof(int);
+  message.msg_controllen = CMSG_SPACE(bytes);
   cmsghdr* const header = CMSG_FIRSTHDR(&message);
   header->cmsg_level = SOL_SOCKET;
   header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof descriptor);
-  std::memcpy(CMSG_DATA(header), &descriptor, sizeof descriptor);
+  header->cmsg_len = CMSG_LEN(bytes);
+  std::memcpy(CMSG_DATA(header), descriptors.data(), bytes);
   ssize_t sent = 0;
   do {
     sent = ::sendmsg(socket_, &message, MSG_NOSIGNAL);

@@ -1,10 +1,9 @@
 // What a sandbox tells its launcher while it is built and when it ends: fixed-size records on a private socket.
 //
-// pid 1 writes: StepFailed, ProgramStarted, ProgramEnded. pid 2 writes, before its exec: ReadyToExecute (with the
-// listener of its filter beside it, if there is one), StepFailed.
-// Both are our own code; the program itself never holds the socket (it closes at exec). Both sides are one binary, so a
-// record is its bytes. The kernel stamps each with the sender's pid, which is how the launcher learns the host's pid of
-// pid 2.
+// pid 1 writes: GateSockets (with the sockets beside it), StepFailed, ProgramStarted, ProgramEnded. pid 2 writes,
+// before its exec: ReadyToExecute (with the listener of its filter beside it, if there is one), StepFailed. Both are
+// our own code; the program itself never holds the socket (it closes at exec). Both sides are one binary, so a record
+// is its bytes. The kernel stamps each with the sender's pid, which is how the launcher learns the host's pid of pid 2.
 //
 // Ownership and thread: SetupReporter borrows the socket, lives in the sandbox's pid 1 and, copied by fork, in pid 2.
 #pragma once
@@ -37,7 +36,13 @@ enum class Gained : std::uint32_t {
   kDenialReports = 1U << 9,
 };
 
-enum class RecordKind : std::uint32_t { kStepFailed = 1, kReadyToExecute, kProgramStarted, kProgramEnded };
+enum class RecordKind : std::uint32_t {
+  kStepFailed = 1,
+  kReadyToExecute,
+  kProgramStarted,
+  kProgramEnded,
+  kGateSockets
+};
 
 struct SetupRecord {
   RecordKind kind;
@@ -53,7 +58,8 @@ struct SetupRecord {
 struct ReceivedRecord {
   SetupRecord record;
   pid_t sender_pid = -1;  // in the launcher's pid namespace
-  UniqueFd descriptor;    // kReadyToExecute: the listener of the filter; empty if there is none
+  std::vector<UniqueFd>
+      descriptors;  // kReadyToExecute: the listener of the filter, if there is one; kGateSockets: they
 };
 
 // Takes the next record without waiting. Nothing when there is none now or ever again.
@@ -91,6 +97,8 @@ class SetupReporter {
   void require(bool done, std::string_view argument = {});
   [[noreturn]] void fail(int sys_errno, std::string_view argument);
 
+  // `sockets` are borrowed; limits::kGatePortsMax times two at most.
+  void gate_sockets(const std::vector<UniqueFd>& sockets);
   // `listener` is borrowed.
   void ready_to_execute(const UniqueFd& listener);
   void program_started();
@@ -98,7 +106,7 @@ class SetupReporter {
 
  private:
   void send(SetupRecord& record) const;
-  void send_with(SetupRecord& record, int descriptor) const;
+  void send_with(SetupRecord& record, const std::vector<int>& descriptors) const;
 
   int socket_;
   std::uint32_t active_ = 0;

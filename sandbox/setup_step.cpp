@@ -25,6 +25,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kCreateNamespaces, "create the namespaces", Blame::kHost},
     {Step::kMapIds, "map the user and group ids", Blame::kHost},
     {Step::kAwaitLauncher, "wait for the launcher", Blame::kRequest},
+    {Step::kNetworkGate, "open the doors of the network gate", Blame::kHost},
     {Step::kBecomeUser, "become the sandbox's user", Blame::kHost},
     {Step::kSession, "start a session of its own", Blame::kHost},
     {Step::kHostName, "set the host name", Blame::kHost},

@@ -23,6 +23,7 @@ enum class Step : std::uint32_t {
   kCreateNamespaces,
   kMapIds,
   kAwaitLauncher,
+  kNetworkGate,
   kBecomeUser,
   kSession,
   kHostName,

@@ -3,6 +3,8 @@
 #include <fcntl.h>
 #include <linux/futex.h>
 #include <linux/sched.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
@@ -68,13 +70,42 @@ Checked check_mapping(Permissions permissions) {
           {{ordinary_pages, masked(kProtection, PROT_EXEC, 0)}, {ordinary_pages, masked(kProtection, PROT_WRITE, 0)}}};
 }
 
+// TCP and UDP over IPv4 and IPv6. Nothing raw, and none of the families that are rarely used and often broken.
+Checked check_socket(Permissions permissions) {
+  constexpr std::uint32_t kTypeMask = 0xf;
+  Checked checked{denied_with(EAFNOSUPPORT), {}};
+  if (permissions.network != Grantable::kGranted) return checked;
+  constexpr std::pair<std::uint32_t, std::uint32_t> kKinds[] = {
+      {SOCK_STREAM, 0}, {SOCK_STREAM, IPPROTO_TCP}, {SOCK_DGRAM, 0}, {SOCK_DGRAM, IPPROTO_UDP}};
+  for (const std::uint32_t family : {AF_INET, AF_INET6}) {
+    for (const auto& [type, protocol] : kKinds) {
+      checked.alternatives.push_back({equals(0, family), masked(1, kTypeMask, type), equals(2, protocol)});
+    }
+  }
+  return checked;
+}
+
+// What clients set on sockets of the internet. Not TCP_ULP and TCP_REPAIR, which bring other code of the kernel in.
+constexpr std::pair<std::uint32_t, std::uint32_t> kNetworkOptions[] = {
+    {IPPROTO_TCP, TCP_NODELAY},       {IPPROTO_TCP, TCP_CORK},      {IPPROTO_TCP, TCP_KEEPIDLE},
+    {IPPROTO_TCP, TCP_KEEPINTVL},     {IPPROTO_TCP, TCP_KEEPCNT},   {IPPROTO_TCP, TCP_QUICKACK},
+    {IPPROTO_TCP, TCP_USER_TIMEOUT},  {IPPROTO_IP, IP_TOS},         {IPPROTO_IP, IP_TTL},
+    {IPPROTO_IP, IP_MTU_DISCOVER},    {IPPROTO_IP, IP_RECVERR},     {IPPROTO_IPV6, IPV6_V6ONLY},
+    {IPPROTO_IPV6, IPV6_TCLASS},      {IPPROTO_IPV6, IPV6_RECVERR}, {IPPROTO_IPV6, IPV6_MTU_DISCOVER},
+    {IPPROTO_IPV6, IPV6_UNICAST_HOPS}};
+
 // Options that time and name a socket. Not those that bring programs into the kernel (SO_ATTACH_FILTER and its kin),
 // nor those that make buffers larger: they are memory of the kernel, which without control groups nothing counts.
-Checked check_socket_option() {
+Checked check_socket_option(Permissions permissions) {
   Checked checked{denied_with(EPERM), {}};
   for (const std::uint32_t option : {SO_REUSEADDR, SO_BROADCAST, SO_KEEPALIVE, SO_LINGER, SO_REUSEPORT, SO_PASSCRED,
                                      SO_RCVLOWAT, SO_RCVTIMEO, SO_SNDTIMEO, SO_RCVTIMEO_NEW, SO_SNDTIMEO_NEW}) {
     checked.alternatives.push_back({equals(1, SOL_SOCKET), equals(2, option)});
+  }
+  if (permissions.network == Grantable::kGranted) {
+    for (const auto& [level, option] : kNetworkOptions) {
+      checked.alternatives.push_back({equals(1, level), equals(2, option)});
+    }
   }
   return checked;
 }
@@ -216,11 +247,11 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_execveat:
       return check_execveat(permissions);
     case SYS_socket:
-      return {denied_with(EAFNOSUPPORT), {}};
+      return check_socket(permissions);
     case SYS_socketpair:
       return check_socketpair();
     case SYS_setsockopt:
-      return check_socket_option();
+      return check_socket_option(permissions);
     case SYS_sendmsg:
       return check_send(2);
     case SYS_sendto:
@@ -264,7 +295,7 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
 std::vector<std::uint8_t> deciding_arguments(std::uint32_t number) {
   const CallTraits* const call = find_call(number);
   if (call == nullptr || call->call_class != CallClass::kChecked) return {};
-  if (number == SYS_socket) return {0, 1};  // no family is allowed, so no rule names them
+  if (number == SYS_socket) return {0, 1};  // without `network` no family is allowed, so no rule names them
   std::set<std::uint8_t> arguments;
   for (const Alternative& alternative : checked_call(number, {}).alternatives) {
     for (const Condition& condition : alternative) {

@@ -57,7 +57,7 @@ constexpr auto kTable = std::to_array<CallTraits>({
     LG_CALL(setitimer, kAllowed, "timers of its own"),
     LG_CALL(getpid, kAllowed, "who and what it is"),
     LG_CALL(sendfile, kAllowed, "reads and writes open files"),
-    LG_CALL(socket, kChecked, "sockets of every family"),
+    LG_CALL(socket, kChecked, "sockets of the internet with `network`, no others"),
     LG_CALL(connect, kNetwork, "talks to other hosts"),
     LG_CALL(accept, kNetwork, "talks to other hosts"),
     LG_CALL(sendto, kChecked, "talks on the sockets it was given, in band"),
@@ -371,6 +371,7 @@ constexpr std::uint32_t kAbsentAnswer = SECCOMP_RET_ERRNO | ENOSYS;
 SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
   const bool process = permissions.process == Grantable::kGranted;
   const bool jit = permissions.jit == Grantable::kGranted;
+  const bool network = permissions.network == Grantable::kGranted;
   SyscallRule rule{call.number, denied_with(EPERM), {}};
   switch (call.call_class) {
     case CallClass::kAllowed:
@@ -390,6 +391,8 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
       break;
     }
     case CallClass::kNetwork:
+      if (network) rule.alternatives = {{}};
+      break;
     case CallClass::kRefused:
       break;
     case CallClass::kAbsent:

@@ -10,6 +10,7 @@
 #include <linux/seccomp.h>
 
 #include <cerrno>
+#include <compare>
 #include <cstdint>
 #include <span>
 #include <string_view>
@@ -24,13 +25,16 @@ enum class Grantable : std::uint8_t { kWithheld, kGranted };
 struct Permissions {
   Grantable process = Grantable::kWithheld;  // fork, exec, wait, kill
   Grantable jit = Grantable::kWithheld;      // writable memory may become executable
+  Grantable network = Grantable::kWithheld;  // sockets of the internet, in a network that leads to the gate alone
+
+  auto operator<=>(const Permissions&) const = default;
 };
 
 enum class CallClass : std::uint8_t {
   kAllowed,
   kProcess,  // allowed with `process`, denied with EPERM without
   kJit,      // allowed with `jit`, denied with ENOSYS without
-  kNetwork,  // denied with EPERM; for a network permission to allow
+  kNetwork,  // allowed with `network`, denied with EPERM without
   kChecked,  // decided by its arguments
   kRefused,  // denied with EPERM, whatever is granted
   kAbsent,   // ENOSYS, and nobody hears of it

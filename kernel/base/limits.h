@@ -145,6 +145,7 @@ inline constexpr std::size_t kErrorMetadataBytesMax = 3 * 1024;
 
 // --- launcher ---
 inline constexpr std::size_t kLaunchMessageBytesMax = 160 * 1024;
-inline constexpr std::size_t kLaunchFdsMax = 16;
+inline constexpr std::size_t kGatePortsMax = 33;  // of one plugin: DNS and 32 of its permissions
+inline constexpr std::size_t kLaunchFdsMax = 16 + 2 * kGatePortsMax;
 
 }  // namespace liongate::limits

@@ -85,6 +85,7 @@ bool fcntl_is_harmless(std::uint32_t command) {
 std::uint32_t answer_checked(int number, const Call& call, Permissions permissions, const Secrets& secrets) {
   const bool process = permissions.process == Grantable::kGranted;
   const bool jit = permissions.jit == Grantable::kGranted;
+  const bool network = permissions.network == Grantable::kGranted;
   const bool executable = (call.low(2) & PROT_EXEC) != 0;
   const bool writable = (call.low(2) & PROT_WRITE) != 0;
   const std::uint32_t type = call.low(1) & 0xf;
@@ -110,12 +111,19 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
       return unless(clones_safely(call.low(0), process), EPERM);
     case SYS_execveat:
       return unless(process || executes_first(call, secrets), EPERM);
-    case SYS_socket:
-      return denied_with(EAFNOSUPPORT);
+    case SYS_socket:  // TCP and UDP of the internet, by their default or by name
+      return unless(network && among(call.low(0), {2 /* INET */, 10 /* INET6 */}) &&
+                        ((type == SOCK_STREAM && among(call.low(2), {0, 6})) ||
+                         (type == SOCK_DGRAM && among(call.low(2), {0, 17}))),
+                    EAFNOSUPPORT);
     case SYS_socketpair:
       return unless(call.low(0) == AF_UNIX && (type == SOCK_STREAM || type == SOCK_SEQPACKET), EAFNOSUPPORT);
     case SYS_setsockopt:
-      return unless(call.low(1) == SOL_SOCKET && among(call.low(2), {2, 6, 9, 13, 15, 16, 18, 20, 21, 66, 67}), EPERM);
+      return unless((call.low(1) == SOL_SOCKET && among(call.low(2), {2, 6, 9, 13, 15, 16, 18, 20, 21, 66, 67})) ||
+                        (network && call.low(1) == 6 /* TCP */ && among(call.low(2), {1, 3, 4, 5, 6, 12, 18})) ||
+                        (network && call.low(1) == 0 /* IP */ && among(call.low(2), {1, 2, 10, 11})) ||
+                        (network && call.low(1) == 41 /* IPV6 */ && among(call.low(2), {16, 23, 25, 26, 67})),
+                    EPERM);
     case SYS_sendto:
     case SYS_sendmmsg:
       return unless((call.low(3) & MSG_OOB) == 0, EPERM);
@@ -171,6 +179,7 @@ std::uint32_t right_answer(const seccomp_data& data, Permissions permissions, co
     case CallClass::kJit:
       return unless(permissions.jit == Grantable::kGranted, ENOSYS);
     case CallClass::kNetwork:
+      return unless(permissions.network == Grantable::kGranted, EPERM);
     case CallClass::kRefused:
       return denied_with(EPERM);
     case CallClass::kAbsent:

@@ -70,7 +70,9 @@ constexpr std::uint64_t kEdges[] = {0,
 constexpr Permissions kAll[] = {{Grantable::kWithheld, Grantable::kWithheld},
                                 {Grantable::kGranted, Grantable::kWithheld},
                                 {Grantable::kWithheld, Grantable::kGranted},
-                                {Grantable::kGranted, Grantable::kGranted}};
+                                {Grantable::kGranted, Grantable::kGranted},
+                                {Grantable::kWithheld, Grantable::kWithheld, Grantable::kGranted},
+                                {Grantable::kGranted, Grantable::kGranted, Grantable::kGranted}};
 
 FilterProgram filled_filter(Permissions permissions) {
   FilterProgram filter = filter_for(permissions);
