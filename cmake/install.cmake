@@ -33,7 +33,7 @@ endfunction()
 
 add_custom_target(programs)
 get_property(folders DIRECTORY ${CMAKE_SOURCE_DIR} PROPERTY SUBDIRECTORIES)
-foreach(room sandbox daemon cli sdk/cpp runtimes plugins)
+foreach(room sandbox netgate daemon cli sdk/cpp runtimes plugins)
   if("${CMAKE_SOURCE_DIR}/${room}" IN_LIST folders)
     liongate_targets_below(targets ${CMAKE_SOURCE_DIR}/${room})
     if(targets)
