@@ -1,5 +1,7 @@
 #include "config/daemon_config.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -7,6 +9,7 @@
 
 #include "config/document.h"
 #include "config/faults.h"
+#include "config/manifest_rules.h"
 #include "kernel/base/sys.h"
 
 namespace liongate::config {
@@ -30,6 +33,8 @@ constexpr std::uint64_t kSnapshotEveryBytesMax = 1ULL << 40U;
 constexpr int kLogCheckpointIntervalMsMin = 100;
 constexpr int kLogCheckpointIntervalMsMax = 24 * 60 * 60 * 1000;
 constexpr std::uint64_t kUidMax = 4'294'967'294;
+constexpr int kNetworkIdleTimeoutMsMax = 24 * 60 * 60 * 1000;
+constexpr std::uint64_t kNetworkFlowBytesMaxMax = 1ULL << 50U;
 
 constexpr std::array kEnvironments{
     std::pair{Environment::kDevelopment, std::string_view("development")},
@@ -72,6 +77,43 @@ std::string_view name_in(const Table& table, Value wanted) {
   return table[0].second;
 }
 
+// The bits of an address: 32 or 128; 0 for what is none.
+unsigned address_bits(const std::string& text) {
+  std::array<std::byte, 16> address{};
+  if (::inet_pton(AF_INET, text.c_str(), address.data()) == 1) return 32;
+  return ::inet_pton(AF_INET6, text.c_str(), address.data()) == 1 ? 128 : 0;
+}
+
+bool is_address_range(const std::string& text) {
+  const std::size_t slash = text.find('/');
+  const unsigned bits = address_bits(text.substr(0, slash));
+  return bits != 0 && slash != std::string::npos && is_number_to(std::string_view(text).substr(slash + 1), bits);
+}
+
+// ADDRESS[:PORT] with commas between; an IPv6 address with a port stands in brackets. Empty is the host's own.
+bool are_resolvers(std::string_view text) {
+  while (!text.empty()) {
+    const std::size_t comma = text.find(',');
+    std::string one(text.substr(0, comma));
+    text.remove_prefix(comma == std::string_view::npos ? text.size() : comma + 1);
+    std::string_view port = "53";
+    const std::size_t colon = one.rfind(':');
+    const bool has_brackets = one.starts_with('[') && one.find(']') != std::string::npos;
+    std::string address = one;
+    if (has_brackets) {
+      address = one.substr(1, one.find(']') - 1);
+      const std::string_view rest = std::string_view(one).substr(one.find(']') + 1);
+      if (!rest.empty() && !rest.starts_with(':')) return false;
+      if (!rest.empty()) port = rest.substr(1);
+    } else if (colon != std::string::npos && one.find(':') == colon) {
+      address = one.substr(0, colon);
+      port = std::string_view(one).substr(colon + 1);
+    }
+    if (address_bits(address) == 0 || !is_number_to(port, 65'535) || port == "0") return false;
+  }
+  return true;
+}
+
 // One level of keys: the file's root, or one entry of `environments` with its overrides.
 class ConfigReader {
  public:
@@ -102,12 +144,9 @@ class ConfigReader {
     read_number("snapshot_every_bytes", config_.snapshot_every_bytes, kSnapshotEveryBytesMin, kSnapshotEveryBytesMax);
     read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
                 kLogCheckpointIntervalMsMax);
-    // An empty text stands for "beside liongated" here, and for the default range below.
-    if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
-      config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");
-    } else {
-      read_path("launcher_path", config_.launcher_path, kPathBytesMax);
-    }
+    read_network();
+    read_program("netgate_path", config_.netgate_path);
+    read_program("launcher_path", config_.launcher_path);
     read_uid_range();
     read_allow_degraded();
   }
@@ -140,6 +179,49 @@ class ConfigReader {
       return;
     }
     target = *path;
+  }
+
+  // An empty text stands for "beside liongated".
+  void read_program(std::string_view key, std::string& target) {
+    if (const Node* node = reader_.get(key); node != nullptr && node->text.empty()) {
+      target = reader_.text(key, kPathBytesMax).value_or("");
+    } else {
+      read_path(key, target, kPathBytesMax);
+    }
+  }
+
+  void read_network() {
+    NetworkConfig& network = config_.network;
+    read_number("network_flows_max", network.flows_max, 1, limits::kNetworkFlowsMaxMax);
+    read_number("network_idle_timeout_ms", network.idle_timeout_ms, 1000, kNetworkIdleTimeoutMsMax);
+    read_number("network_flow_bytes_max", network.flow_bytes_max, 0, kNetworkFlowBytesMaxMax);
+    if (const auto resolver = reader_.text("network_resolver", kPathBytesMax)) {
+      if (are_resolvers(*resolver)) {
+        network.resolver = *resolver;
+      } else {
+        reader_.fault(*reader_.get("network_resolver"), "network_resolver",
+                      "`" + *resolver + "` is no list of addresses",
+                      "write ADDRESS[:PORT], several with commas between, like \"9.9.9.9,[2620:fe::fe]:53\"");
+      }
+    }
+    const Node* list = reader_.get("network_internal_ranges");
+    if (list == nullptr) return;
+    if (!list->is(NodeKind::kList) || list->items.size() > limits::kNetworkInternalRangesMax) {
+      reader_.fault(*list, "network_internal_ranges",
+                    "must be a list of at most " + std::to_string(limits::kNetworkInternalRangesMax) + " ranges",
+                    "write [\"10.1.0.0/16\"]");
+      return;
+    }
+    network.internal_ranges.clear();
+    for (std::size_t i = 0; i < list->items.size(); ++i) {
+      const Node& item = list->items[i];
+      if (is_address_range(item.text)) {
+        network.internal_ranges.push_back(item.text);
+      } else {
+        faults_.add(item.line, reader_.field("network_internal_ranges[" + std::to_string(i) + "]"),
+                    "`" + item.text + "` is no range of addresses", "write ADDRESS/BITS, like \"10.1.0.0/16\"");
+      }
+    }
   }
 
   template <typename Number>

@@ -41,6 +41,17 @@ inline constexpr std::array<std::string_view, 12> kDegradableMechanisms{
     "namespace_limits", "ordinary_groups",    "own_host_user",    "process_number_limit", "sealed_launcher",
     "session_keyring",  "speculation_control"};
 
+// The way of plugins to the hosts they were granted (docs/network.md).
+struct NetworkConfig {
+  std::string resolver;                             // ADDRESS[:PORT], several by commas; empty: the host's
+  std::vector<std::string> internal_ranges;         // ADDRESS/BITS: private addresses that granted names may lead to
+  int flows_max = limits::kNetworkFlowsMaxDefault;  // of one plugin at a time
+  int idle_timeout_ms = limits::kNetworkIdleTimeoutMsDefault;  // then a flow in which nothing moves is ended
+  std::uint64_t flow_bytes_max = 0;                            // both ways of one flow together; 0: no bound
+
+  bool operator==(const NetworkConfig&) const = default;
+};
+
 struct DaemonConfig {
   std::string state_dir;
   std::string socket;
@@ -61,6 +72,8 @@ struct DaemonConfig {
   std::uint64_t snapshot_every_events = limits::kSnapshotEventsDefault;
   std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
   int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
+  NetworkConfig network;
+  std::string netgate_path;                 // empty: beside liongated
   std::string launcher_path;                // empty: beside liongated
   std::string plugin_uid_range;             // "FIRST-LAST", used as root; empty: the default range
   std::vector<std::string> allow_degraded;  // of kDegradableMechanisms, each once

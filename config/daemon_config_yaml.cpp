@@ -81,6 +81,20 @@ std::string to_yaml(const DaemonConfig& config) {
                  std::to_string(config.snapshot_every_bytes));
   writer.setting("Between an event and the signed checkpoint that covers it, at most; closing the log makes one too.",
                  "log_checkpoint_interval_ms", std::to_string(config.log_checkpoint_interval_ms));
+  writer.text(
+      "Who is asked for the names that plugins were granted, ADDRESS[:PORT], several by commas; empty: the host's.",
+      "network_resolver", config.network.resolver);
+  std::string ranges;
+  for (const std::string& range : config.network.internal_ranges)
+    ranges += (ranges.empty() ? "" : ", ") + quoted(range);
+  writer.setting("Private addresses, ADDRESS/BITS, that granted names may lead to; others must be granted by address.",
+                 "network_internal_ranges", "[" + ranges + "]");
+  writer.setting("Connections of one plugin at a time.", "network_flows_max", std::to_string(config.network.flows_max));
+  writer.setting("A connection in which nothing moves is ended after it.", "network_idle_timeout_ms",
+                 std::to_string(config.network.idle_timeout_ms));
+  writer.setting("A connection is cut that carried more, both ways together; 0 for no bound.", "network_flow_bytes_max",
+                 std::to_string(config.network.flow_bytes_max));
+  writer.text("Path of liongate-netgate; empty: beside liongated.", "netgate_path", config.netgate_path);
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",
               config.plugin_uid_range);

@@ -1,6 +1,7 @@
 #include "config/manifest_rules.h"
 
 #include <array>
+#include <charconv>
 #include <utility>
 
 #include "config/manifest_parser.h"
@@ -84,6 +85,12 @@ bool is_plugin_name(std::string_view text) {
     if (!is_lower(c) && !is_digit(c) && c != '-' && c != '_') return false;
   }
   return true;
+}
+
+bool is_number_to(std::string_view text, unsigned maximum) {
+  unsigned number = 0;
+  const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), number);
+  return fault == std::errc() && rest == text.data() + text.size() && number <= maximum;
 }
 
 std::string plugin_name_from(std::string_view text) {

@@ -45,6 +45,9 @@ inline constexpr std::size_t kSecretsMax = 64;
 // because commands take either.
 bool is_plugin_name(std::string_view text);
 
+// A whole number in decimal, `maximum` at most, and nothing besides.
+bool is_number_to(std::string_view text, unsigned maximum);
+
 // The plugin name nearest to `text`: "My Plugin" gives "my-plugin"; empty where nothing is left of it.
 std::string plugin_name_from(std::string_view text);
 

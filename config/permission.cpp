@@ -1,4 +1,7 @@
 // The grammar of permissions: KIND[:ARGUMENT], one table of kinds.
+#include <arpa/inet.h>
+
+#include <algorithm>
 #include <array>
 #include <charconv>
 
@@ -79,26 +82,49 @@ bool consists_of(std::string_view text, std::string_view extra) {
 }
 
 bool is_port(std::string_view text) {
-  unsigned port = 0;
-  const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), port);
-  return fault == std::errc() && rest == text.data() + text.size() && port >= 1 && port <= 65'535;
+  return is_number_to(text, 65'535) && text.find_first_not_of('0') != std::string_view::npos;
 }
 
-// HOST[:PORT]; a host is a name, a name below `*.`, an IPv4 address or an IPv6 address in brackets.
+// A final label of digits (or 0x...) is a number to some resolvers: then all of it has to be an address.
+bool is_name_or_address(std::string_view host) {
+  const std::size_t slash = host.find('/');
+  std::array<std::byte, 4> address{};
+  if (::inet_pton(AF_INET, std::string(host.substr(0, slash)).c_str(), address.data()) == 1) {
+    return slash == std::string_view::npos || is_number_to(host.substr(slash + 1), 32);
+  }
+  std::string_view name = host.starts_with("*.") ? host.substr(2) : host;
+  if (name.ends_with('.')) name.remove_suffix(1);
+  if (name.empty() || name.size() > 253 || !consists_of(name, ".-_")) return false;
+  for (std::size_t begin = 0; begin <= name.size();) {
+    const std::size_t end = std::min(name.find('.', begin), name.size());
+    if (end == begin || end - begin > 63 || name[begin] == '-') return false;
+    begin = end + 1;
+  }
+  const std::string_view last = name.substr(name.rfind('.') == std::string_view::npos ? 0 : name.rfind('.') + 1);
+  const bool is_hex = last.starts_with("0x") || last.starts_with("0X");
+  return last.find_first_not_of(is_hex ? "0123456789abcdefABCDEFxX" : "0123456789") != std::string_view::npos;
+}
+
+// HOST[:PORT]; a host is a name, a name below `*.`, an IPv4 address, an IPv6 address in brackets, or /BITS of either.
 bool is_host(std::string_view text) {
   std::string_view host = text;
   std::string_view after;
   if (text.starts_with('[')) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos || end == 1) return false;
-    if (text.substr(1, end - 1).find_first_not_of("0123456789abcdefABCDEF:.") != std::string_view::npos) return false;
+    std::array<std::byte, 16> address{};
+    if (::inet_pton(AF_INET6, std::string(text.substr(1, end - 1)).c_str(), address.data()) != 1) return false;
     after = text.substr(end + 1);
+    if (after.starts_with('/')) {
+      const std::size_t colon = after.find(':');
+      if (!is_number_to(after.substr(1, colon == std::string_view::npos ? colon : colon - 1), 128)) return false;
+      after = colon == std::string_view::npos ? "" : after.substr(colon);
+    }
   } else {
     const std::size_t colon = text.find(':');
     host = text.substr(0, colon);
     if (colon != std::string_view::npos) after = text.substr(colon);
-    std::string_view name = host.starts_with("*.") ? host.substr(2) : host;
-    if (name.empty() || name.starts_with('.') || name.starts_with('-') || !consists_of(name, ".-_")) return false;
+    if (!is_name_or_address(host)) return false;
   }
   return after.empty() || (after.starts_with(':') && is_port(after.substr(1)));
 }

@@ -97,6 +97,7 @@ v1::InvokePluginResponse to_response(CallReply reply) {
   response.set_memory_peak_bytes(reply.figures.memory_peak_bytes());
   *response.mutable_created_files() = std::move(*reply.figures.mutable_created_files());
   response.set_created_files_left_out(reply.figures.created_files_left_out());
+  response.set_network_requests(reply.figures.network_requests());
   for (std::string& warning : reply.warnings) response.add_warnings(std::move(warning));
   for (const supervision::LogLine& line : reply.logs) *response.add_logs() = to_entry(line);
   response.mutable_metadata()->insert(reply.metadata.begin(), reply.metadata.end());

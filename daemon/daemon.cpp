@@ -95,6 +95,7 @@ class Daemon {
   PeerCredentials peers_;
   std::unique_ptr<event_log::EventLog> log_;
   std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
+  std::unique_ptr<NetgateClient> netgate_;
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
@@ -166,6 +167,13 @@ void Daemon::make_kernel() {
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
   launcher_->set_on_denied([this](v1::Event event) { kernel_->record_call_denial(std::move(event)); });
+  netgate_ = std::make_unique<NetgateClient>(
+      io_, NetgateSource{netgate_path(foundation_.config, foundation_.program_folder), foundation_.netgate_socket},
+      foundation_.config.network,
+      NetgateClient::Handlers{[this](v1::Event event) { kernel_->record_call_denial(std::move(event)); },
+                              [this](v1::Event event) { kernel_->record_network_flow(std::move(event)); },
+                              [](const std::string& text) { spdlog::warn("{}", text); }});
+  launcher_->set_netgate(netgate_.get());
 }
 
 DaemonFacts Daemon::facts() const {
@@ -292,6 +300,7 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
   *changed.mutable_restart_keys() = response.restart_keys();
   LG_TRY(kernel_->set_settings(to_settings(fresh), changed, actor));
   foundation_.config = std::move(fresh);
+  netgate_->set_settings(foundation_.config.network);
   spdlog::set_level(to_level(foundation_.config.log_level));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
   return response;
@@ -378,12 +387,24 @@ std::string program_folder() {
   return std::filesystem::read_symlink("/proc/self/exe", error).parent_path().string();
 }
 
-std::string launcher_path(const config::DaemonConfig& config, const std::string& folder) {
-  if (!config.launcher_path.empty()) return config.launcher_path;
-  for (const char* place : {"/liongate-launcher", "/../lib/liongate/liongate-launcher"}) {
-    if (::access((folder + place).c_str(), X_OK) == 0) return folder + place;
+namespace {
+
+// Beside us in a build, in lib where we are installed.
+std::string companion_path(const std::string& folder, const std::string& name) {
+  for (const char* place : {"/", "/../lib/liongate/"}) {
+    if (::access((folder + place + name).c_str(), X_OK) == 0) return folder + place + name;
   }
-  return folder + "/liongate-launcher";
+  return folder + "/" + name;
+}
+
+}  // namespace
+
+std::string launcher_path(const config::DaemonConfig& config, const std::string& folder) {
+  return config.launcher_path.empty() ? companion_path(folder, "liongate-launcher") : config.launcher_path;
+}
+
+std::string netgate_path(const config::DaemonConfig& config, const std::string& folder) {
+  return config.netgate_path.empty() ? companion_path(folder, "liongate-netgate") : config.netgate_path;
 }
 
 namespace {
@@ -414,6 +435,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   foundation.owner_uid = ::geteuid();
   foundation.is_rootless = foundation.owner_uid != 0 && service.launcher_socket.empty();
   foundation.program_folder = program_folder();
+  foundation.netgate_socket = service.netgate_socket;
   Result<void> made = sys::make_directories(config.state_dir, 0700);
   if (made && ::access(config.state_dir.c_str(), W_OK) != 0) {
     made = make_errno_error(Reason::kInternal, "write to " + config.state_dir, errno);

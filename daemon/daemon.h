@@ -22,13 +22,15 @@ struct Foundation {
   UniqueFd listening_socket;
   sandbox::LauncherProcess launcher;
   uid_t owner_uid = 0;
-  bool is_rootless = false;  // neither we nor the launcher have ever been root
+  std::string netgate_socket;  // of a unit; empty: we start it
+  bool is_rootless = false;    // neither we nor the launcher have ever been root
   std::string program_folder;
 };
 
 // What the unit that starts us knows and a configuration file cannot.
 struct ServiceWords {
   std::string launcher_socket;  // where a service manager starts the launcher in our place, with rights we never had
+  std::string netgate_socket;   // the same for the network gate
   bool is_cgroup_delegated = false;  // Delegate=yes under a manager that leaves no mark of it
 };
 
@@ -46,5 +48,6 @@ std::string snapshot_folder(const std::string& state_dir);
 // The folder of the running program and the launcher that belongs to it.
 std::string program_folder();
 std::string launcher_path(const config::DaemonConfig& config, const std::string& program_folder);
+std::string netgate_path(const config::DaemonConfig& config, const std::string& program_folder);
 
 }  // namespace liongate::daemon

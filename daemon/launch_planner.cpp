@@ -2,9 +2,13 @@
 
 #include "kernel/base/limits.h"
 #include "kernel/base/paths.h"
+#include "netgate/grants.h"
+#include "netgate/name_book.h"
 
 #include <sys/stat.h>
 
+#include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <filesystem>
 
@@ -12,6 +16,8 @@ namespace liongate::daemon {
 namespace {
 
 constexpr const char* kPluginFolder = "/plugin";
+constexpr std::uint16_t kDnsPort = 53;
+constexpr std::array<std::uint16_t, 2> kPortsOfAnyPort{80, 443};
 constexpr const char* kPythonSdkFolder = "/liongate/python";
 
 std::string replaced(const std::string& text, std::string_view what, const std::string& with) {
@@ -57,6 +63,17 @@ void add_user_files(sandbox::LaunchRequest& request) {
 }
 
 }  // namespace
+
+std::vector<std::string> network_grants_of(const v1::Manifest& manifest) {
+  std::vector<std::string> grants;
+  for (const std::string& permission : manifest.permissions()) {
+    const std::size_t colon = permission.find(':');
+    const std::string kind = permission.substr(0, colon);
+    if (kind != "network" && kind != "net") continue;
+    grants.push_back(colon == std::string::npos ? "" : permission.substr(colon + 1));
+  }
+  return grants;
+}
 
 HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder) {
   HostLayout layout;
@@ -177,6 +194,30 @@ void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRe
   }
 }
 
+// What a client needs besides sockets: somebody to ask for names, and whom to trust.
+Result<void> LaunchPlanner::add_network(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const {
+  const std::vector<std::string> texts = network_grants_of(loaded.manifest());
+  if (texts.empty()) return {};
+  LG_ASSIGN(const netgate::Grants grants, netgate::Grants::parse(texts));
+  std::vector<std::uint16_t> ports = grants.ports();
+  if (grants.any_port()) ports.insert(ports.end(), kPortsOfAnyPort.begin(), kPortsOfAnyPort.end());
+  ports.push_back(kDnsPort);
+  std::ranges::sort(ports);
+  ports.erase(std::ranges::unique(ports).begin(), ports.end());
+  if (ports.size() > limits::kGatePortsMax) {
+    return make_error(Reason::kInvalidManifest,
+                      "its network permissions name more than " + std::to_string(limits::kGatePortsMax - 1) + " ports")
+        .with_hint("grant fewer ports");
+  }
+  request.allow_network = true;
+  for (const std::uint16_t port : ports) request.gate_ports.push_back({port});
+  if (request.files.empty()) add_user_files(request);
+  request.files.push_back({"/etc/resolv.conf", "nameserver " + netgate::NameBook::dns_address().to_string() + "\n"});
+  request.binds.push_back(
+      {"/etc/ssl/certs", "/etc/ssl/certs", sandbox::Access::kReadOnly, sandbox::Presence::kOptional, false});
+  return {};
+}
+
 Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loaded, const std::string& input_argument,
                                                    std::size_t descriptor_count) const {
   const v1::Manifest& manifest = loaded.manifest();
@@ -190,6 +231,7 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
   request.binds.push_back(
       {loaded.folder(), kPluginFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
   add_grants(loaded, request);
+  LG_TRY(add_network(loaded, request));
   const v1::ManifestLimits& limits = manifest.limits();
   request.limits.memory_bytes_max = limits.memory_bytes_max();
   request.limits.processes_max = limits.processes_max();

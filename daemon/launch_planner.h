@@ -30,11 +30,15 @@ struct HostLayout {
 // Looks at the host once.
 HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder);
 
+// HOST[:PORT] of each network permission; "" for one without a host.
+std::vector<std::string> network_grants_of(const v1::Manifest& manifest);
+
 class LaunchPlanner {
  public:
   explicit LaunchPlanner(HostLayout layout) : layout_(std::move(layout)) {}
 
   // `input_argument` replaces {input} in a command's args. launch_id is left to the caller.
+  // Errors: kInvalidManifest for a network grant that cannot be meant, or too many ports.
   Result<sandbox::LaunchRequest> plan(const v1::PluginLoaded& loaded, const std::string& input_argument,
                                       std::size_t descriptor_count) const;
 
@@ -43,6 +47,7 @@ class LaunchPlanner {
   void add_system(sandbox::LaunchRequest& request) const;
   Result<void> add_program(const v1::PluginLoaded& loaded, const std::string& input_argument,
                            sandbox::LaunchRequest& request) const;
+  Result<void> add_network(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const;
   void add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const;
 
   HostLayout layout_;

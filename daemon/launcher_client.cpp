@@ -116,6 +116,9 @@ Result<LaunchId> LauncherClient::launch(supervision::LaunchOrder order, supervis
   LG_ASSIGN(sandbox::LaunchRequest request,
             planner_.plan(*order.loaded, order.input_argument, order.descriptors.size()));
   request.launch_id = ++last_id_;
+  Open open{&listener, std::move(order.origin), {}, network_grants_of(order.loaded->manifest())};
+  for (const sandbox::GatePort& one : request.gate_ports)
+    open.gate_ports.push_back(static_cast<std::uint16_t>(one.port));
   std::vector<int> descriptors;
   for (const UniqueFd& descriptor : order.descriptors) descriptors.push_back(descriptor.get());
   if (Result<void> sent = sandbox::send_request(socket_.native_handle(), std::move(request), descriptors); !sent) {
@@ -130,7 +133,7 @@ Result<LaunchId> LauncherClient::launch(supervision::LaunchOrder order, supervis
     }
     return error;
   }
-  launches_[last_id_] = {&listener, std::move(order.origin)};
+  launches_[last_id_] = std::move(open);
   return last_id_;
 }
 
@@ -218,6 +221,13 @@ void LauncherClient::take(sandbox::ReceivedReport received) {
       state.set_detail(mechanism.detail);
     }
     add_steps(started->steps, message.posture);
+    if (started->gate_sockets > 0 && started->gate_sockets <= received.descriptors.size() && netgate_ != nullptr) {
+      NetgateClient::Opening opening{found->second.gate_ports, {}, found->second.network_grants, found->second.origin};
+      const auto first = received.descriptors.end() - static_cast<std::ptrdiff_t>(started->gate_sockets);
+      std::move(first, received.descriptors.end(), std::back_inserter(opening.doors));
+      received.descriptors.erase(first, received.descriptors.end());
+      message.network_requests = netgate_->open(started->launch_id, std::move(opening));
+    }
     if (!received.descriptors.empty()) {
       std::map<int, std::string> folders;
       for (sandbox::WatchedFolder& folder : started->watched) folders[folder.watch] = std::move(folder.path);
@@ -229,6 +239,7 @@ void LauncherClient::take(sandbox::ReceivedReport received) {
     if (found == launches_.end()) return;
     supervision::LaunchListener* listener = found->second.listener;
     launches_.erase(found);
+    if (netgate_ != nullptr) netgate_->close(exited->launch_id);
     if (listener != nullptr) listener->on_launch_ended(to_exit(*exited));
   } else if (const auto* denied = std::get_if<sandbox::Denied>(&report)) {
     take_denial(*denied);

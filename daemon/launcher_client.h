@@ -12,6 +12,7 @@
 #include <unordered_map>
 
 #include "daemon/launch_planner.h"
+#include "daemon/netgate_client.h"
 #include "kernel/supervision/launcher.h"
 #include "sandbox/launcher_process.h"
 
@@ -32,6 +33,9 @@ class LauncherClient final : public supervision::Launcher {
   void forget(supervision::LaunchId id) override;
   void check_host(std::function<void(Result<void>)> done) override;
 
+  // Where the doors of sandboxes with a network go; it outlives this.
+  void set_netgate(NetgateClient* netgate) { netgate_ = netgate; }
+
   // The whole report, for CheckHost.
   void report_host(std::function<void(Result<sandbox::HostReport>)> done);
 
@@ -51,10 +55,13 @@ class LauncherClient final : public supervision::Launcher {
   struct Open {
     supervision::LaunchListener* listener;  // null: nobody wants to hear
     v1::Event origin;
+    std::vector<std::uint16_t> gate_ports;
+    std::vector<std::string> network_grants;
   };
   std::unordered_map<supervision::LaunchId, Open> launches_;
   std::function<void(v1::Event)> on_denied_;
   std::deque<std::function<void(Result<sandbox::HostReport>)>> host_reports_wanted_;
+  NetgateClient* netgate_ = nullptr;
   bool lost_ = false;
 };
 

@@ -228,6 +228,8 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--config", words.config_path, "configuration file (YAML)")->type_name("FILE");
   app.add_option("--state-dir", words.state_dir, "folder of the event log")->type_name("DIR");
   app.add_option("--socket", words.socket, "control socket")->type_name("PATH");
+  app.add_option("--netgate-socket", words.service.netgate_socket,
+                 "Socket of liongate-netgate where it is a unit of its own (systemd)");
   app.add_option("--launcher-socket", words.service.launcher_socket,
                  "reach liongate-launcher there instead of starting it (the system unit does)")
       ->type_name("PATH");

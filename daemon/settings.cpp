@@ -65,6 +65,12 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   changed(before.log_payload_bytes_max != after.log_payload_bytes_max, "log_payload_bytes_max");
   changed(before.snapshot_every_events != after.snapshot_every_events, "snapshot_every_events");
   changed(before.snapshot_every_bytes != after.snapshot_every_bytes, "snapshot_every_bytes");
+  changed(before.network.resolver != after.network.resolver, "network_resolver");
+  changed(before.network.internal_ranges != after.network.internal_ranges, "network_internal_ranges");
+  changed(before.network.flows_max != after.network.flows_max, "network_flows_max");
+  changed(before.network.idle_timeout_ms != after.network.idle_timeout_ms, "network_idle_timeout_ms");
+  changed(before.network.flow_bytes_max != after.network.flow_bytes_max, "network_flow_bytes_max");
+  restart(before.netgate_path != after.netgate_path, "netgate_path");
   restart(before.state_dir != after.state_dir, "state_dir");
   restart(before.socket != after.socket, "socket");
   restart(before.environment != after.environment, "environment");

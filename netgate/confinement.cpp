@@ -1,5 +1,6 @@
 #include "netgate/confinement.h"
 
+#include <linux/capability.h>
 #include <netinet/in.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -7,6 +8,8 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "sandbox/bpf_compiler.h"
@@ -95,7 +98,16 @@ std::vector<SyscallRule> rules() {
   constexpr std::uint32_t kSetFlags = 4;
   constexpr std::uint32_t kSetDescriptorFlags = 2;
   checked(SYS_fcntl, {{equals(1, kGetFlags)}, {equals(1, kSetFlags)}, {equals(1, kSetDescriptorFlags)}});
+  std::ranges::sort(rules, {}, &SyscallRule::number);
   return rules;
+}
+
+// Who has none cannot give any up, and need not.
+bool has_capabilities() {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  if (::syscall(SYS_capget, &header, data.data()) != 0) return true;
+  return (data[0].permitted | data[1].permitted) != 0;
 }
 
 bool set_limit(__rlimit_resource resource, rlim_t value) {
@@ -109,9 +121,9 @@ Result<void> confine() {
   const auto failed = [](const char* step) {
     return make_errno_error(Reason::kSandboxUnavailable, std::string("liongate-netgate: ") + step, errno);
   };
-  if (!set_limit(RLIMIT_CORE, 0) || !set_limit(RLIMIT_FSIZE, 0) || !set_limit(RLIMIT_NPROC, 0)) return failed("limits");
+  if (!set_limit(RLIMIT_CORE, 0) || !set_limit(RLIMIT_NPROC, 0)) return failed("limits");
   if (::prctl(PR_SET_DUMPABLE, 0) != 0) return failed("dumpable");
-  if (!sandbox::drop_all_capabilities()) return failed("capabilities");
+  if (has_capabilities() && !sandbox::drop_all_capabilities()) return failed("capabilities");
   if (!sandbox::set_no_new_privileges()) return failed("no new privileges");
   if (!sandbox::load_filter(sandbox::compile_filter(rules(), SECCOMP_RET_ERRNO | ENOSYS))) return failed("filter");
   return {};

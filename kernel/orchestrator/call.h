@@ -94,6 +94,7 @@ struct Call {
   std::vector<supervision::LogLine> logs;
   std::size_t log_bytes = 0;
   supervision::CreatedFiles created_files;
+  std::uint64_t network_requests_start = 0;  // of its instance, when it began
   std::unique_ptr<CallHandler> handler;
   std::optional<Result<CallReply>> outcome;  // kCommittingEnd
 };

@@ -301,6 +301,12 @@ void Orchestrator::record_call_denial(v1::Event event) {
   static_cast<void>(journal_.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
 }
 
+void Orchestrator::record_network_flow(v1::Event event) {
+  // Nobody waits for it; where the log takes no new work, that is told elsewhere.
+  static_cast<void>(
+      journal_.record(event, event_log::SyncClass::kEventually, event_log::RecordUse::kNewWork).has_value());
+}
+
 Counts Orchestrator::counts() const {
   Counts counts;
   counts.last_seq = journal_.last_seq();

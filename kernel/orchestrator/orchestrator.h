@@ -112,6 +112,9 @@ class Orchestrator final : private PluginHost {
 
   // A plugin's system call was refused: `event` is the whole PermissionDenied but for its number and time.
   void record_call_denial(v1::Event event);
+
+  // A plugin's flow to a granted host began or ended: `event` is the whole event but for its number and time.
+  void record_network_flow(v1::Event event);
   Counts counts() const;
   // Replaces the settings. What differs is recorded first (ConfigChanged), unless nothing does: a change that cannot be
   // recorded is not made.

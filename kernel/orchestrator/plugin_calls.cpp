@@ -114,6 +114,7 @@ void PluginCalls::pump() {
 
 void PluginCalls::run_on_instance(Call& call) {
   note_created_files(*instance_);  // what appeared before belongs to the calls before
+  call.network_requests_start = instance_->network_requests();
   const std::uint64_t cpu_time_us = instance_->meter().cpu_time_us();
   call.cpu_charged_start_us = instance_->cpu_shares().charged_us(cpu_time_us);
   instance_->cpu_shares().begin_call(cpu_time_us);
@@ -190,6 +191,7 @@ v1::CallFigures PluginCalls::figures_of(Call& call, PluginInstance& instance) {
   figures.set_cpu_time_ms(static_cast<double>(charged_us - call.cpu_charged_start_us) / 1000.0);
   figures.set_memory_used_bytes(instance.meter().resident_bytes(context_.clock.now()));
   figures.set_memory_peak_bytes(instance.meter().peak_bytes());
+  figures.set_network_requests(instance.network_requests() - call.network_requests_start);
   note_created_files(instance);
   show_names(call, figures);
   return figures;
@@ -203,6 +205,7 @@ v1::CallFigures PluginCalls::last_figures_of(Call& call, PluginInstance& instanc
   figures.set_cpu_time_ms(static_cast<double>(charged_us - call.cpu_charged_start_us) / 1000.0);
   figures.set_memory_used_bytes(exit.memory_peak_bytes);
   figures.set_memory_peak_bytes(exit.memory_peak_bytes);
+  figures.set_network_requests(instance.network_requests() - call.network_requests_start);
   show_names(call, figures);
   return figures;
 }
@@ -438,6 +441,7 @@ void PluginCalls::on_command_ended(CommandRun& run, const supervision::PluginExi
     figures.set_cpu_time_ms(static_cast<double>(exit.cpu_time_us) / 1000.0);
     figures.set_memory_used_bytes(exit.memory_peak_bytes);
     figures.set_memory_peak_bytes(exit.memory_peak_bytes);
+    figures.set_network_requests(run.network_requests());
     keep_names(run.created_files().take(), *call);
     show_names(*call, figures);
     if (cause) {

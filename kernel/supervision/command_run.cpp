@@ -142,6 +142,7 @@ void CommandRun::abandon() {
 void CommandRun::on_launch_started(LaunchStarted started) {
   posture_ = std::move(started.posture);
   created_files_ = std::move(started.created_files);
+  network_requests_ = std::move(started.network_requests);
 }
 
 void CommandRun::on_launch_ended(PluginExit exit) {

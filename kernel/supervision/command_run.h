@@ -48,6 +48,8 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   std::uint64_t call_key() const { return call_key_; }
   const v1::Posture& posture() const { return posture_; }
   FileWatch& created_files() { return created_files_; }
+  // Flows to granted hosts since it was started.
+  std::uint64_t network_requests() const { return network_requests_ ? *network_requests_ : 0; }
 
  private:
   void on_launch_started(LaunchStarted started) override;
@@ -68,6 +70,7 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   bool ended_ = false;
   v1::Posture posture_;
   FileWatch created_files_;
+  std::shared_ptr<const std::uint64_t> network_requests_;
   std::size_t output_bytes_max_ = limits::kOutputBytesMax;
   std::optional<Error> cause_;
   boost::asio::posix::stream_descriptor stdin_;

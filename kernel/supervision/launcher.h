@@ -25,6 +25,7 @@ struct LaunchStarted {
   std::int64_t pid = 0;
   v1::Posture posture;
   FileWatch created_files;  // invalid where nothing is granted for writing, or the host gave no watch
+  std::shared_ptr<const std::uint64_t> network_requests;  // counts on while it lives; null without network
 };
 
 // Told of one launch; started at most once, ended exactly once and last.

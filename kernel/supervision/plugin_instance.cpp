@@ -381,6 +381,7 @@ void PluginInstance::on_launch_started(LaunchStarted started) {
   posture_ = std::move(started.posture);
   meter_ = ProcessMeter(static_cast<pid_t>(started.pid));
   created_files_ = std::move(started.created_files);
+  network_requests_ = std::move(started.network_requests);
   if (early_ready_ && state_ == State::kReady && listener_ != nullptr) {
     listener_->on_instance_ready(*this, *std::exchange(early_ready_, std::nullopt));
   }

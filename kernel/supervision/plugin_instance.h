@@ -81,6 +81,8 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   ProcessMeter& meter() { return meter_; }
   CpuShares& cpu_shares() { return cpu_shares_; }
   FileWatch& created_files() { return created_files_; }
+  // Flows to granted hosts since it was started.
+  std::uint64_t network_requests() const { return network_requests_ ? *network_requests_ : 0; }
 
  private:
   enum class State { kLaunching, kReady, kStopping, kEnded };
@@ -121,6 +123,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   ProcessMeter meter_;
   CpuShares cpu_shares_;
   FileWatch created_files_;
+  std::shared_ptr<const std::uint64_t> network_requests_;
   MonotonicTime launch_time_{};
   std::optional<Error> cause_;
   std::optional<v1::Ready> early_ready_;  // came before the launcher's word that the process runs

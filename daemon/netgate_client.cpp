@@ -1,0 +1,306 @@
+#include "daemon/netgate_client.h"
+
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <span>
+
+#include "sandbox/packet_socket.h"
+
+namespace liongate::daemon {
+namespace {
+
+constexpr int kRestartsMax = 5;
+constexpr std::chrono::seconds kRestartWindow{60};
+constexpr std::chrono::milliseconds kRestartDelay{100};
+constexpr int kGateReportsPerTurn = 64;
+constexpr int kControlFd = 3;  // as netgate/main.cpp expects it
+
+std::string permission_text(const v1::Refused& refused) {
+  std::string text = "network:";
+  const bool is_ipv6 = refused.host().find(':') != std::string::npos;
+  text += is_ipv6 ? "[" + refused.host() + "]" : refused.host();
+  if (refused.port() != 0) text += ":" + std::to_string(refused.port());
+  return text;
+}
+
+v1::Event refusal_event(v1::Event event, const v1::Refused& refused) {
+  event.set_type("PermissionDenied");
+  event.set_actor("plugin:" + event.plugin_name());
+  v1::PermissionDenied& denial = *event.mutable_permission_denied();
+  const std::string permission = permission_text(refused);
+  denial.set_permission(permission);
+  denial.set_rule("network gate: " + refused.why());
+  const std::string times = refused.count() > 1 ? std::to_string(refused.count()) + " times " : "";
+  denial.set_message(refused.action() + " " + permission.substr(8) + " was refused " + times + "(" + refused.why() +
+                     "): it needs the permission \"" + permission + "\"");
+  denial.set_action(refused.action());
+  denial.set_count(refused.count());
+  return event;
+}
+
+}  // namespace
+
+NetgateClient::NetgateClient(boost::asio::io_context& io, NetgateSource source, const config::NetworkConfig& settings,
+                             Handlers handlers)
+    : io_(io), source_(std::move(source)), settings_(settings), handlers_(std::move(handlers)), restart_timer_(io) {}
+
+NetgateClient::~NetgateClient() {
+  socket_.reset();  // its end: the gate goes
+  reap();
+}
+
+void NetgateClient::reap() {
+  if (pid_ <= 0) return;
+  // Its socket is closed; a gate that does not see it is a gate that hangs.
+  ::kill(pid_, SIGKILL);
+  ::waitpid(pid_, nullptr, 0);
+  pid_ = 0;
+}
+
+void NetgateClient::set_settings(const config::NetworkConfig& settings) {
+  settings_ = settings;
+  if (socket_) send_settings();
+}
+
+std::shared_ptr<const std::uint64_t> NetgateClient::open(GateId id, Opening opening) {
+  Open& open = gates_[id];
+  open.opening = std::move(opening);
+  open.requests = std::make_shared<std::uint64_t>(0);
+  if (socket_) {
+    send_open(id, open);
+  } else if (!restart_waits_) {
+    start();
+  }
+  return open.requests;
+}
+
+void NetgateClient::close(GateId id) {
+  const auto found = gates_.find(id);
+  if (found == gates_.end()) return;
+  const Open gone = std::move(found->second);
+  gates_.erase(found);
+  v1::GateRequest request;
+  request.mutable_close()->set_gate_id(id);
+  send(request, {});
+  for (const auto& [flow_id, flow] : gone.flows) {
+    v1::Event event = gone.opening.origin;
+    event.set_type("NetworkFlowClosed");
+    event.mutable_network_flow_closed()->set_flow_id(flow_id);
+    event.mutable_network_flow_closed()->set_reason("stopped");
+    event.mutable_network_flow_closed()->set_host(flow.host);
+    event.mutable_network_flow_closed()->set_port(flow.port);
+    handlers_.on_flow(std::move(event));
+  }
+}
+
+void NetgateClient::narrow(GateId id, std::vector<std::string> grants) {
+  const auto found = gates_.find(id);
+  if (found == gates_.end()) return;
+  found->second.opening.grants = std::move(grants);
+  v1::GateRequest request;
+  request.mutable_narrow()->set_gate_id(id);
+  for (const std::string& grant : found->second.opening.grants) request.mutable_narrow()->add_grants(grant);
+  send(request, {});
+}
+
+// --- the gate's process ---
+
+Result<UniqueFd> NetgateClient::start_program() {
+  LG_ASSIGN(auto pair, sandbox::packet_socket_pair());
+  posix_spawn_file_actions_t actions;
+  posix_spawnattr_t attributes;
+  ::posix_spawn_file_actions_init(&actions);
+  ::posix_spawnattr_init(&attributes);
+  ::posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_adddup2(&actions, pair.second.get(), kControlFd);
+  // What the daemon blocks or ignores is its own business.
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::posix_spawnattr_setsigmask(&attributes, &none);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+  char name[] = "liongate-netgate";
+  char* const arguments[] = {name, nullptr};
+  char* const environment[] = {nullptr};
+  const int failed = ::posix_spawn(&pid_, source_.program.c_str(), &actions, &attributes, arguments, environment);
+  ::posix_spawn_file_actions_destroy(&actions);
+  ::posix_spawnattr_destroy(&attributes);
+  if (failed != 0) {
+    pid_ = 0;
+    return make_errno_error(Reason::kInternal, "start " + source_.program, failed);
+  }
+  return std::move(pair.first);
+}
+
+Result<UniqueFd> NetgateClient::connect_to_unit() {
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  if (source_.socket.size() < sizeof address.sun_path) {
+    std::memcpy(address.sun_path, source_.socket.c_str(), source_.socket.size() + 1);
+    if (socket.valid() && ::connect(socket.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
+      return socket;
+    }
+  }
+  return make_errno_error(Reason::kInternal, "connect to liongate-netgate at " + source_.socket, errno);
+}
+
+void NetgateClient::start() {
+  auto started = source_.socket.empty() ? start_program() : connect_to_unit();
+  if (!started) {
+    handlers_.on_warning(started.error().message + ": plugins have no network");
+    on_lost();
+    return;
+  }
+  socket_.emplace(io_, started->release());
+  socket_->non_blocking(true);
+  send_settings();
+  for (const auto& [id, open] : gates_) send_open(id, open);
+  wait();
+}
+
+void NetgateClient::on_lost() {
+  socket_.reset();
+  reap();
+  for (auto& [id, open] : gates_) {
+    for (const auto& [flow_id, flow] : std::exchange(open.flows, {})) {
+      v1::Event event = open.opening.origin;
+      event.set_type("NetworkFlowClosed");
+      event.mutable_network_flow_closed()->set_flow_id(flow_id);
+      event.mutable_network_flow_closed()->set_reason("gate lost");
+      event.mutable_network_flow_closed()->set_host(flow.host);
+      event.mutable_network_flow_closed()->set_port(flow.port);
+      handlers_.on_flow(std::move(event));
+    }
+  }
+  if (gates_.empty() || restart_waits_) return;
+  const auto now = std::chrono::steady_clock::now();
+  if (now - window_begin_ > kRestartWindow) {
+    window_begin_ = now;
+    restarts_in_window_ = 0;
+  }
+  const bool too_often = ++restarts_in_window_ > kRestartsMax;
+  if (too_often) handlers_.on_warning("liongate-netgate ends again and again: tried anew in a minute");
+  restart_waits_ = true;
+  restart_timer_.expires_after(too_often ? std::chrono::milliseconds(kRestartWindow) : kRestartDelay);
+  restart_timer_.async_wait([this](const boost::system::error_code& fault) {
+    restart_waits_ = false;
+    if (!fault && !socket_ && !gates_.empty()) start();
+  });
+}
+
+// --- what is said ---
+
+void NetgateClient::send(const v1::GateRequest& request, const std::vector<int>& descriptors) {
+  if (!socket_) return;
+  const std::string text = request.SerializeAsString();
+  // The gate reads whatever comes and answers nothing meanwhile: one whose socket is full hangs.
+  if (const auto sent = sandbox::send_packet(socket_->native_handle(), std::as_bytes(std::span(text)), descriptors);
+      !sent && sent.error().sys_errno == EAGAIN) {
+    handlers_.on_warning("liongate-netgate hangs: it is ended");
+    on_lost();
+  }
+}
+
+void NetgateClient::send_settings() {
+  v1::GateRequest request;
+  v1::GateSettings& settings = *request.mutable_settings();
+  settings.set_resolver(settings_.resolver);
+  for (const std::string& range : settings_.internal_ranges) settings.add_internal_ranges(range);
+  settings.set_flows_max(static_cast<std::uint32_t>(settings_.flows_max));
+  settings.set_idle_timeout_ms(static_cast<std::uint32_t>(settings_.idle_timeout_ms));
+  settings.set_flow_bytes_max(settings_.flow_bytes_max);
+  send(request, {});
+}
+
+void NetgateClient::send_open(GateId id, const Open& open) {
+  v1::GateRequest request;
+  request.mutable_open()->set_gate_id(id);
+  for (const std::uint16_t port : open.opening.ports) request.mutable_open()->add_ports(port);
+  for (const std::string& grant : open.opening.grants) request.mutable_open()->add_grants(grant);
+  std::vector<int> doors;
+  for (const UniqueFd& door : open.opening.doors) doors.push_back(door.get());
+  send(request, doors);
+}
+
+void NetgateClient::wait() {
+  socket_->async_wait(boost::asio::posix::stream_descriptor::wait_read, [this](const boost::system::error_code& fault) {
+    if (!fault && socket_) on_readable();
+  });
+}
+
+void NetgateClient::on_readable() {
+  for (int i = 0; i < kGateReportsPerTurn; ++i) {
+    auto packet = sandbox::receive_packet(socket_->native_handle());
+    if (!packet && packet.error().sys_errno == EAGAIN) break;
+    v1::GateReport report;
+    if (!packet || !report.ParseFromArray(packet->bytes.data(), static_cast<int>(packet->bytes.size()))) {
+      handlers_.on_warning("liongate-netgate ended: connections are cut, and it is started again");
+      on_lost();
+      return;
+    }
+    take(report);
+    if (!socket_) return;
+  }
+  wait();
+}
+
+void NetgateClient::take(const v1::GateReport& report) {
+  const auto gate_of = [this](GateId id) -> Open* {
+    const auto found = gates_.find(id);
+    return found == gates_.end() ? nullptr : &found->second;
+  };
+  if (report.has_flow_opened()) {
+    const v1::FlowOpened& flow = report.flow_opened();
+    Open* const open = gate_of(flow.gate_id());
+    if (open == nullptr) return;
+    ++*open->requests;
+    open->flows[flow.flow_id()] = {flow.host(), flow.port()};
+    v1::Event event = open->opening.origin;
+    event.set_type("NetworkFlowOpened");
+    v1::NetworkFlowOpened& opened = *event.mutable_network_flow_opened();
+    opened.set_flow_id(flow.flow_id());
+    opened.set_protocol(flow.protocol());
+    opened.set_host(flow.host());
+    opened.set_address(flow.address());
+    opened.set_port(flow.port());
+    handlers_.on_flow(std::move(event));
+  } else if (report.has_flow_closed()) {
+    const v1::FlowClosed& flow = report.flow_closed();
+    Open* const open = gate_of(flow.gate_id());
+    if (open == nullptr) return;
+    v1::Event event = open->opening.origin;
+    event.set_type("NetworkFlowClosed");
+    v1::NetworkFlowClosed& closed = *event.mutable_network_flow_closed();
+    closed.set_flow_id(flow.flow_id());
+    closed.set_reason(flow.reason());
+    closed.set_bytes_out(flow.bytes_out());
+    closed.set_bytes_in(flow.bytes_in());
+    closed.set_duration_ms(flow.duration_ms());
+    if (const auto known = open->flows.find(flow.flow_id()); known != open->flows.end()) {
+      closed.set_host(known->second.host);
+      closed.set_port(known->second.port);
+      open->flows.erase(known);
+    }
+    handlers_.on_flow(std::move(event));
+  } else if (report.has_refused()) {
+    const v1::Refused& refused = report.refused();
+    // What could not be reached was granted: it is no denial, and nobody waits for its record.
+    if (const Open* const open = gate_of(refused.gate_id()); open != nullptr && !refused.upstream_failed()) {
+      handlers_.on_refused(refusal_event(open->opening.origin, refused));
+    }
+    if (refused.refusal_id() == 0) return;
+    v1::GateRequest request;
+    request.mutable_refusal_recorded()->set_gate_id(refused.gate_id());
+    request.mutable_refusal_recorded()->set_refusal_id(refused.refusal_id());
+    send(request, {});
+  }
+}
+
+}  // namespace liongate::daemon
