@@ -81,23 +81,19 @@ std::shared_ptr<const std::uint64_t> NetgateClient::open(GateId id, Opening open
   return open.requests;
 }
 
+// What was carried is the gate's to tell: it is forgotten when the gate has told all.
 void NetgateClient::close(GateId id) {
   const auto found = gates_.find(id);
   if (found == gates_.end()) return;
-  const Open gone = std::move(found->second);
-  gates_.erase(found);
+  found->second.is_closing = true;
+  found->second.opening.doors.clear();
+  if (!socket_) {
+    gates_.erase(found);
+    return;
+  }
   v1::GateRequest request;
   request.mutable_close()->set_gate_id(id);
   send(request, {});
-  for (const auto& [flow_id, flow] : gone.flows) {
-    v1::Event event = gone.opening.origin;
-    event.set_type("NetworkFlowClosed");
-    event.mutable_network_flow_closed()->set_flow_id(flow_id);
-    event.mutable_network_flow_closed()->set_reason("stopped");
-    event.mutable_network_flow_closed()->set_host(flow.host);
-    event.mutable_network_flow_closed()->set_port(flow.port);
-    handlers_.on_flow(std::move(event));
-  }
 }
 
 void NetgateClient::narrow(GateId id, std::vector<std::string> grants) {
@@ -179,6 +175,7 @@ void NetgateClient::on_lost() {
       handlers_.on_flow(std::move(event));
     }
   }
+  std::erase_if(gates_, [](const auto& entry) { return entry.second.is_closing; });
   if (gates_.empty() || restart_waits_) return;
   const auto now = std::chrono::steady_clock::now();
   if (now - window_begin_ > kRestartWindow) {
@@ -289,6 +286,8 @@ void NetgateClient::take(const v1::GateReport& report) {
       open->flows.erase(known);
     }
     handlers_.on_flow(std::move(event));
+  } else if (report.has_gate_closed()) {
+    gates_.erase(report.gate_closed().gate_id());
   } else if (report.has_refused()) {
     const v1::Refused& refused = report.refused();
     // What could not be reached was granted: it is no denial, and nobody waits for its record.

@@ -71,6 +71,7 @@ class NetgateClient {
     Opening opening;
     std::shared_ptr<std::uint64_t> requests;
     std::map<std::uint64_t, Flow> flows;
+    bool is_closing = false;
   };
 
   void start();

@@ -69,6 +69,11 @@ void Control::take(v1::GateRequest request, std::vector<UniqueFd> descriptors) {
         gate->close();
         gates_.erase(request.close().gate_id());
       }
+      {
+        v1::GateReport closed;
+        closed.mutable_gate_closed()->set_gate_id(request.close().gate_id());
+        report(closed);
+      }
       break;
     case v1::GateRequest::kRefusalRecorded:
       if (Gate* gate = gate_of(request.refusal_recorded().gate_id())) {
@@ -116,7 +121,8 @@ void Control::open(const v1::OpenGate& request, std::vector<UniqueFd> descriptor
 }
 
 void Control::report(const v1::GateReport& message) {
-  if (waiting_.size() >= kReportsWaitingMax && !message.has_refused()) return;
+  const bool is_of_flows = message.has_flow_opened() || message.has_flow_closed();
+  if (waiting_.size() >= kReportsWaitingMax && is_of_flows) return;
   waiting_.push_back(message.SerializeAsString());
   send_waiting();
 }

@@ -52,6 +52,14 @@ std::string permission_for(Permissions permissions, const seccomp_data& call) {
   return answer_of(with_network, call) == SECCOMP_RET_ALLOW ? "network" : "";
 }
 
+// What glibc asks by itself whenever it looks for a name: the cache of the name service, and which addresses the host
+// has. It does without either, and no program meant anything by it: refused as every socket is, and not worth an event.
+bool is_question_of_the_c_library(const seccomp_data& call) {
+  if (call.nr != SYS_socket || call.args[2] != 0) return false;
+  return (call.args[0] == AF_UNIX && call.args[1] == (SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK)) ||
+         (call.args[0] == AF_NETLINK && call.args[1] == (SOCK_RAW | SOCK_CLOEXEC));
+}
+
 std::string arguments_of(const seccomp_data& call) {
   std::string text;
   for (const std::uint8_t index : deciding_arguments(static_cast<std::uint32_t>(call.nr))) {
@@ -120,6 +128,18 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   if (!receive(notification)) return std::nullopt;
   const seccomp_data& call = notification.data;
   const int answer_errno = errno_of(answer_of(permissions_, call));
+  const auto answer_in_time = [&] {
+    if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
+      answer(notification.id, answer_errno);
+    } else {
+      if (delayed_.empty()) delayed_until_ = now + kDenialSlice;
+      delayed_[notification.id] = answer_errno;
+    }
+  };
+  if (is_question_of_the_c_library(call)) {
+    answer_in_time();
+    return std::nullopt;
+  }
   Window& window = window_of(call);
   const bool is_first = now >= window.end && window.denial_id == 0 && window.count == 0;
   if (is_first && may_report == MayReport::kYes) {
@@ -137,11 +157,8 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   window.answer_errno = answer_errno;
   if (window.denial_id != 0) {
     window.waiting.push_back(notification.id);
-  } else if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
-    answer(notification.id, answer_errno);
   } else {
-    if (delayed_.empty()) delayed_until_ = now + kDenialSlice;
-    delayed_[notification.id] = answer_errno;
+    answer_in_time();
   }
   return std::nullopt;
 }

@@ -9,6 +9,8 @@
 // report when the window ends, or when the sandbox does. Windows begin with kDenialWindow and double, to
 // kDenialWindowMax, while the program goes on.
 //
+// Not reported at all: two sockets that glibc asks for by itself before every name it looks up.
+//
 // How much a plugin can ask of us. It cannot wait in our place: one notification a turn of the loop is taken. Beyond
 // kDenialsPerSliceMax in one slice (all sandboxes together: kDenialsPerSliceMaxOfAll) answers wait for the slice's end,
 // which makes whoever floods us sleep. They are taken all the same: a call that was taken is not begun again by
