@@ -35,6 +35,7 @@ class NoLauncher final : public supervision::Launcher {
     return make_error(Reason::kSandboxUnavailable, "this is a benchmark");
   }
   void kill(supervision::LaunchId) override {}
+  void narrow_network(supervision::LaunchId, const v1::Manifest&) override {}
   void forget(supervision::LaunchId) override {}
   void check_host(std::function<void(Result<void>)>) override {}
 };

@@ -153,6 +153,10 @@ void LauncherClient::send_surely(sandbox::Request request) {
   }
 }
 
+void LauncherClient::narrow_network(LaunchId id, const v1::Manifest& manifest) {
+  if (netgate_ != nullptr) netgate_->narrow(id, network_grants_of(manifest));
+}
+
 void LauncherClient::forget(LaunchId id) {
   if (const auto found = launches_.find(id); found != launches_.end()) found->second.listener = nullptr;
 }

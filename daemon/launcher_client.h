@@ -30,6 +30,7 @@ class LauncherClient final : public supervision::Launcher {
 
   Result<supervision::LaunchId> launch(supervision::LaunchOrder order, supervision::LaunchListener& listener) override;
   void kill(supervision::LaunchId id) override;
+  void narrow_network(supervision::LaunchId id, const v1::Manifest& manifest) override;
   void forget(supervision::LaunchId id) override;
   void check_host(std::function<void(Result<void>)> done) override;
 

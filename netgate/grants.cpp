@@ -49,9 +49,12 @@ struct HostAndPort {
 HostAndPort split(std::string_view text) {
   std::string host;
   if (text.starts_with('[')) {
-    const std::size_t end = std::min(text.find(']'), text.size() - 1);
+    const std::size_t end = text.find(']');
+    const std::string_view rest = end == std::string_view::npos ? "?" : text.substr(end + 1);
+    // As it is: no name and no address begins with a bracket.
+    if (!rest.empty() && rest[0] != ':' && rest[0] != '/') return {std::string(text), std::nullopt};
     host = text.substr(1, end - 1);
-    text.remove_prefix(end + 1);
+    text = rest;
   }
   const std::size_t colon = text.find(':');
   host += text.substr(0, colon);

@@ -40,6 +40,7 @@ void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const st
   v1::Event event = plugin_event("PluginReloaded", record_, actor);
   if (ready.instance) event.set_instance_id(ready.instance->id().str());
   event.mutable_plugin_reloaded()->set_running(!idle);
+  const v1::Manifest manifest = loaded.manifest();
   *event.mutable_plugin_reloaded()->mutable_loaded() = std::move(loaded);
   const Result<EventSeq> recorded = context_.journal.record_state(event);
   if (!recorded) {
@@ -65,7 +66,12 @@ void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const st
     if (const Result<EventSeq> second = context_.journal.record_state(started)) seq = *second;
     calls_.serve_commands();
   }
-  if (old) drain(std::move(old));
+  // What still runs under the old manifest keeps its calls, and no host that the new one does not name.
+  calls_.narrow_network(manifest);
+  if (old) {
+    old->narrow_network(manifest);
+    drain(std::move(old));
+  }
   done_when_durable(seq, std::move(done));
 }
 

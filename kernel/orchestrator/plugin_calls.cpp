@@ -168,6 +168,10 @@ void PluginCalls::remove_running(CallKey key) {
   running_.erase(key);
 }
 
+void PluginCalls::narrow_network(const v1::Manifest& manifest) {
+  for (const auto& [key, run] : commands_) run->narrow_network(manifest);
+}
+
 v1::CallFigures PluginCalls::times_of(const Call& call) const {
   v1::CallFigures figures;
   figures.set_queue_time_ms(milliseconds(call.start_time - call.accept_time));

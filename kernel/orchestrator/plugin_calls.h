@@ -36,6 +36,9 @@ class PluginCalls final : private supervision::CommandListener {
               std::shared_ptr<supervision::PluginLog> log);
   ~PluginCalls() override;
 
+  // Commands that run may reach only the hosts that `manifest` names from now on.
+  void narrow_network(const v1::Manifest& manifest);
+
   // Calls run on `instance` from now on. Those that run elsewhere stay there.
   void serve(std::shared_ptr<supervision::PluginInstance> instance, std::uint32_t concurrency);
   // Each call is a command of its own from now on.

@@ -139,6 +139,10 @@ void CommandRun::abandon() {
   close_pipes();
 }
 
+void CommandRun::narrow_network(const v1::Manifest& manifest) {
+  if (launched_) launcher_.narrow_network(launch_id_, manifest);
+}
+
 void CommandRun::on_launch_started(LaunchStarted started) {
   posture_ = std::move(started.posture);
   created_files_ = std::move(started.created_files);

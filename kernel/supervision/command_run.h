@@ -45,6 +45,9 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   // No callback after this; what still runs is killed.
   void abandon();
 
+  // From now on it reaches the hosts that `manifest` names, and no others.
+  void narrow_network(const v1::Manifest& manifest);
+
   std::uint64_t call_key() const { return call_key_; }
   const v1::Posture& posture() const { return posture_; }
   FileWatch& created_files() { return created_files_; }

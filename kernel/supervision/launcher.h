@@ -55,6 +55,9 @@ class Launcher {
   // Kills everything of that launch. Its end is reported as usual.
   virtual void kill(LaunchId id) = 0;
 
+  // What runs under that launch may reach only what `manifest` names from now on; flows to anything else are cut.
+  virtual void narrow_network(LaunchId id, const v1::Manifest& manifest) = 0;
+
   // The listener of that launch no longer wants to hear; the launch itself goes on until it ends or is killed.
   virtual void forget(LaunchId id) = 0;
 

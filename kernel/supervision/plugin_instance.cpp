@@ -376,6 +376,10 @@ void PluginInstance::abandon() {
   close_pipes();
 }
 
+void PluginInstance::narrow_network(const v1::Manifest& manifest) {
+  if (launched_) launcher_.narrow_network(launch_id_, manifest);
+}
+
 void PluginInstance::on_launch_started(LaunchStarted started) {
   pid_ = started.pid;
   posture_ = std::move(started.posture);

@@ -68,6 +68,9 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   // No callback after this; the process is killed if it still runs.
   void abandon();
 
+  // From now on it reaches the hosts that `manifest` names, and no others.
+  void narrow_network(const v1::Manifest& manifest);
+
   // Who is told from now on.
   void set_listener(InstanceListener& listener) { listener_ = &listener; }
 

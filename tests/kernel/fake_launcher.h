@@ -132,6 +132,7 @@ class FakeLauncher final : public supervision::Launcher {
 
   Result<supervision::LaunchId> launch(supervision::LaunchOrder order, supervision::LaunchListener& listener) override;
   void kill(supervision::LaunchId id) override;
+  void narrow_network(supervision::LaunchId, const v1::Manifest&) override {}
   void forget(supervision::LaunchId id) override { listeners_.erase(id); }
   void check_host(std::function<void(Result<void>)> done) override;
 

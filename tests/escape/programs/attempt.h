@@ -78,6 +78,7 @@ std::span<const Check> privilege_checks();
 std::span<const Check> file_checks();
 std::span<const Check> grant_checks();
 std::span<const Check> network_checks();
+std::span<const Check> gateway_checks();
 std::span<const Check> process_checks();
 std::span<const Check> protocol_checks();
 std::span<const Check> unlisted_checks();

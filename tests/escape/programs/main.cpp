@@ -21,7 +21,7 @@ namespace {
 
 const Check* find_check(std::string_view id) {
   for (const auto& family : {kernel_checks(), privilege_checks(), file_checks(), grant_checks(), network_checks(),
-                             process_checks(), protocol_checks(), unlisted_checks()}) {
+                             gateway_checks(), process_checks(), protocol_checks(), unlisted_checks()}) {
     for (const Check& check : family) {
       if (id == check.id) return &check;
     }

@@ -9,7 +9,6 @@ from .check import Check
 
 CHECKS: list[Check] = [*kernel_checks.CHECKS, *file_checks.CHECKS, *network_checks.CHECKS, *process_checks.CHECKS,
                        *protocol_checks.CHECKS, *unlisted_checks.CHECKS]
-COMES_LATER = network_checks.COMES_WITH_THE_GATEWAY
 
 
 def chosen(ids: Sequence[str], is_short: bool) -> list[Check]:

@@ -59,8 +59,8 @@ NOT_THERE = one_of("ENOENT")
 INVISIBLE = one_of("ENOENT", "EACCES", "ENOTDIR")
 NO_FAMILY = one_of("EAFNOSUPPORT")
 
-# Everything a manifest can ask for today beside network; what a check is about is withheld from it.
-GRANTS = ("process", "jit", "fs_read", "fs_write", "env")
+# Everything a manifest can ask for that the kernel keeps; what a check is about is withheld from it.
+GRANTS = ("process", "jit", "fs_read", "fs_write", "env", "network")
 # A control gets namespaces of its own wherever an attempt that works would be felt outside.
 ALONE = ("mount", "pid", "ipc", "uts", "net")
 BESIDE = ()

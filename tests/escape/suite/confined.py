@@ -22,6 +22,7 @@ _numbers = itertools.count(1)
 
 # What the filter's denials are recorded as. A daemon that does not know them yet is found out by its own messages.
 DENIAL_EVENT = "PermissionDenied"
+GATE_ACTIONS = ("connect", "send", "resolve")
 HAS_DENIAL_EVENTS = "system_call" in (wire.event_service.ReplayEventsResponse.DESCRIPTOR.fields_by_name["events"]
                                       .message_type.fields_by_name["permission_denied"].message_type.fields_by_name)
 
@@ -44,9 +45,10 @@ class ConfinedScene:
     def _permissions(self) -> list[str]:
         if not self.is_granted or self.grants is None:
             return []
-        every = {"process": "process", "jit": "jit", "env": "env:LIONGATE_ESCAPE_GRANTED",
-                 "fs_read": f"fs_read:{self.grants / 'ro'}", "fs_write": f"fs_write:{self.grants / 'rw'}"}
-        return [every[kind] for kind in GRANTS if kind not in self.check.withhold]
+        every = {"process": ["process"], "jit": ["jit"], "env": ["env:LIONGATE_ESCAPE_GRANTED"],
+                 "fs_read": [f"fs_read:{self.grants / 'ro'}"], "fs_write": [f"fs_write:{self.grants / 'rw'}"],
+                 "network": self.stage.network_permissions()}
+        return [one for kind in GRANTS if kind not in self.check.withhold for one in every[kind]]
 
     def _write_plugin(self, folder: Path, name: str, permissions: list[str], entry_point: str = "") -> None:
         folder.mkdir(mode=0o755)
@@ -109,6 +111,30 @@ class ConfinedScene:
         finally:
             shutil.rmtree(folder)
 
+    def narrow_while_it_flows(self) -> Mapping[str, str]:
+        """A plugin with a flow is reloaded with a manifest that no longer names the host."""
+        stage = self.stage
+        folder = stage.scratch / "plugins" / f"escape-{next(_numbers)}"
+        self._write_plugin(folder, folder.name, stage.network_permissions())
+        try:
+            stage.ctl.ok("load-plugin", "--manifest", folder / "manifest.toml")
+            held_before = stage.held_open()
+            scene = stage.scene(self.grants) | {"granted_port": stage.holding_port}
+            stage.daemon.invoke_later(folder.name, "".join(f"{key}={value}\n" for key, value in scene.items()),
+                                      operation="N17", timeout_ms=20_000)
+            eventually(lambda: stage.held_open() > held_before, "the flow is open", GONE_WITHIN_S)
+            manifest = (folder / "manifest.toml").read_text(encoding="utf-8")
+            lines = ["permissions = []" if line.startswith("permissions") else line for line in manifest.splitlines()]
+            (folder / "manifest.toml").write_text("\n".join(lines), encoding="utf-8")
+            begin = time.monotonic()
+            stage.ctl("reload-plugin", folder.name)
+            eventually(lambda: stage.held_open() == held_before, "the flow is cut", GONE_WITHIN_S)
+            took = time.monotonic() - begin
+            stage.ctl("unload-plugin", folder.name)
+            return {"flow": "cut within 1 s" if took < 1 + stage.GRACE_S else f"cut after {took:.1f} s"}
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
     def denial_events(self) -> int:
         return self._denials(self._after_seq)
 
@@ -119,6 +145,7 @@ class ConfinedScene:
         if self.check.act is not None:
             return dict(self.check.act(self)), 0
         self._after_seq = self.stage.daemon.status().last_seq
+        self.stage.resolver.asked.clear()
         reached_before = self.stage.reached()
         loaded = self.stage.ctl("load-plugin", "--manifest", self.folder / "manifest.toml")
         if loaded.exit_code != 0:
@@ -143,7 +170,7 @@ class ConfinedScene:
     def _denials(self, after_seq: int) -> int:
         if not HAS_DENIAL_EVENTS:
             return 0
-        return sum(bool(event.permission_denied.system_call)
+        return sum(bool(event.permission_denied.system_call) or event.permission_denied.action in GATE_ACTIONS
                    for event in self.stage.daemon.events(after_seq=after_seq, types=[DENIAL_EVENT], plugin=self.name))
 
     def _call(self) -> dict[str, str]:

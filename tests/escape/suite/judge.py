@@ -8,7 +8,7 @@ from collections.abc import Mapping
 
 from harness import command_line, paths
 
-from . import catalogue, control
+from . import control
 from .check import Check
 from .confined import HAS_DENIAL_EVENTS, Census, ConfinedScene, summary
 from .neighbour import Neighbour, p99
@@ -102,14 +102,11 @@ def run(checks: list[Check], is_json: bool) -> int:
     if is_json:
         print(json.dumps({"user": "root" if os.geteuid() == 0 else "rootless", "counts": counts,
                           "neighbour_baseline_p99_ms": round(neighbour.baseline_ms, 2),
-                          "neighbour_p99_ms": round(p99(neighbour.all_times_ms), 2),
-                          "comes_with_the_network_gateway": sorted(catalogue.COMES_LATER)}))
+                          "neighbour_p99_ms": round(p99(neighbour.all_times_ms), 2)}))
     else:
         print(f"{len({row.id for row in table.rows})} checks: {counts['ok']} rows as expected, {counts['FAIL']} not, "
               f"{counts['note']} controls that show nothing here, {counts['skip']} skipped")
         print(neighbour.in_words())
         if not HAS_DENIAL_EVENTS:
             print("class D is denied, and not yet an event: this daemon does not record denied system calls")
-        for name, attempt in catalogue.COMES_LATER.items():
-            print(f"comes with the network gateway, not run: {name} {attempt}")
     return 1 if counts["FAIL"] else 0

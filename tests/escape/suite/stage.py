@@ -12,11 +12,16 @@ import socket
 import threading
 from pathlib import Path
 
-from harness import command_line, paths, processes
+from harness import command_line, hosts, paths, processes
 from harness.daemon import Daemon
 
 ESCAPE_PLUGIN = paths.BUILD / "tests" / "escape"
 PROGRAM = ESCAPE_PLUGIN / "escape"
+NETGATE_NAME = "liongate-netgat"  # as the kernel cuts it
+GRANTED_NAME = "granted.liongate-test"
+SECOND_NAME = "second.liongate-test"
+OTHER_NAME = "other.liongate-test"
+REBOUND_NAME = "rebound.liongate-test"
 SUITE = Path(__file__).resolve().parent.parent
 
 
@@ -43,6 +48,8 @@ class Listener:
 
 
 class Stage:
+    GRACE_S = 0.5  # stop_grace_ms: a reload lets the plugin end its calls first
+
     def __init__(self) -> None:
         self.is_root = os.geteuid() == 0
         self.scratch = paths.SPACE / "escape"
@@ -50,6 +57,13 @@ class Stage:
         self._write_scratch()
         self.abstract_name = f"liongate-escape-{os.getpid()}"
         self.listeners = self._listen()
+        self.resolver = hosts.Resolver()
+        self._held = 0
+        self.greeters = [hosts.TcpServer(lambda connection: connection.sendall(b"hello")) for _ in range(3)]
+        self._holder = hosts.TcpServer(self._hold)
+        self.resolver.names = {name: ["127.0.0.1"] for name in (GRANTED_NAME, SECOND_NAME, OTHER_NAME)}
+        self.resolver.names |= {f"sub.{GRANTED_NAME}": ["127.0.0.1"], f"x{GRANTED_NAME}": ["127.0.0.1"],
+                                REBOUND_NAME: ["127.0.0.1", "10.0.0.1"]}
         # Descriptor 9 is what a careless caller would leak: the host's root, open in every child that keeps it.
         self.daemon = Daemon(environment="production", config=self._configuration(),
                              prefix=["/bin/sh", "-c", 'exec "$0" "$@" 9</'],
@@ -70,11 +84,12 @@ class Stage:
     def _configuration(self) -> str:
         """Nothing is granted but what the suite hands out: whatever else a manifest asks for is to be refused."""
         granted = ["process", "jit", "env:LIONGATE_ESCAPE_GRANTED", f"fs_read:{self.scratch}/grants/*",
-                   f"fs_write:{self.scratch}/grants/*"]
+                   f"fs_write:{self.scratch}/grants/*", "network:*.liongate-test:*"]
         rules = "".join(f'  - {{plugin: "escape-*", permission: "{permission}", allow: true}}\n'
                         for permission in granted)
         # What no policy can grant is refused to these too.
-        return f'stop_grace_ms: 500\npolicy:\n{rules}  - {{plugin: "greedy-*", allow: true}}\n'
+        network = f'network_resolver: "{self.resolver.address}"\nnetwork_internal_ranges: ["127.0.0.0/8"]\n'
+        return f'stop_grace_ms: 500\n{network}policy:\n{rules}  - {{plugin: "greedy-*", allow: true}}\n'
 
     def make_grants(self, folder: Path) -> None:
         """A folder to read and one to write, as a manifest would grant them; the same again for each control."""
@@ -85,6 +100,25 @@ class Stage:
         (folder / "ro" / "file").write_text("only to be read\n" * 64, encoding="utf-8")
         shutil.copy(PROGRAM, folder / "ro" / "setuid")
         (folder / "ro" / "setuid").chmod(0o4755)
+
+    def _hold(self, connection: socket.socket) -> None:
+        self._held += 1
+        try:
+            connection.recv(1)
+        finally:
+            self._held -= 1
+
+    def held_open(self) -> int:
+        return self._held
+
+    @property
+    def holding_port(self) -> int:
+        return self._holder.port
+
+    def network_permissions(self) -> list[str]:
+        first, second = self.greeters[0].port, self.greeters[1].port
+        return [f"network:{GRANTED_NAME}:{first}", f"network:{SECOND_NAME}:{second}", f"network:{REBOUND_NAME}:{first}",
+                f"network:{GRANTED_NAME}:{self.holding_port}"]
 
     def _listen(self) -> list[Listener]:
         tcp = socket.create_server(("127.0.0.1", 0))
@@ -117,6 +151,9 @@ class Stage:
             "daemon_pid": self.daemon.pid, "sibling_pid": self.sibling.pid, "control_socket": self.daemon.socket,
             "abstract_socket": self.abstract_name, "tcp_port": self.listeners[0].port,
             "setuid_program": (grants / "ro" if grants else ro) / "setuid"}
+        scene |= {"granted_name": GRANTED_NAME, "other_name": OTHER_NAME, "rebound_name": REBOUND_NAME,
+                  "granted_port": self.greeters[0].port, "second_port": self.greeters[1].port,
+                  "third_port": self.greeters[2].port, "resolver_port": self.resolver.address.split(":")[1]}
         if grants is not None:
             scene |= {"ro": grants / "ro", "rw": grants / "rw"}
         return scene
@@ -131,4 +168,5 @@ class Stage:
         self.daemon.dispose()
 
     def processes(self) -> set[int]:
-        return {process.pid for process in processes.descendants(self.daemon.pid)}
+        """All but the network gate, which serves every plugin and may be started at any moment."""
+        return {process.pid for process in processes.descendants(self.daemon.pid) if process.name != NETGATE_NAME}
