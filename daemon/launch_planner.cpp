@@ -17,7 +17,6 @@ namespace {
 
 constexpr const char* kPluginFolder = "/plugin";
 constexpr std::uint16_t kDnsPort = 53;
-constexpr std::array<std::uint16_t, 2> kPortsOfAnyPort{80, 443};
 constexpr const char* kPythonSdkFolder = "/liongate/python";
 
 std::string replaced(const std::string& text, std::string_view what, const std::string& with) {
@@ -200,7 +199,6 @@ Result<void> LaunchPlanner::add_network(const v1::PluginLoaded& loaded, sandbox:
   if (texts.empty()) return {};
   LG_ASSIGN(const netgate::Grants grants, netgate::Grants::parse(texts));
   std::vector<std::uint16_t> ports = grants.ports();
-  if (grants.any_port()) ports.insert(ports.end(), kPortsOfAnyPort.begin(), kPortsOfAnyPort.end());
   ports.push_back(kDnsPort);
   std::ranges::sort(ports);
   ports.erase(std::ranges::unique(ports).begin(), ports.end());
@@ -210,6 +208,7 @@ Result<void> LaunchPlanner::add_network(const v1::PluginLoaded& loaded, sandbox:
         .with_hint("grant fewer ports");
   }
   request.allow_network = true;
+  request.allow_any_port = grants.any_port();
   for (const std::uint16_t port : ports) request.gate_ports.push_back({port});
   if (request.files.empty()) add_user_files(request);
   request.files.push_back({"/etc/resolv.conf", "nameserver " + netgate::NameBook::dns_address().to_string() + "\n"});

@@ -238,6 +238,10 @@ void LauncherClient::take(sandbox::ReceivedReport received) {
       message.created_files = supervision::FileWatch(std::move(received.descriptors.front()), std::move(folders));
     }
     found->second.listener->on_launch_started(std::move(message));
+  } else if (const auto* door = std::get_if<sandbox::DoorOpened>(&report)) {
+    if (netgate_ != nullptr) {
+      netgate_->add_door(door->launch_id, static_cast<std::uint16_t>(door->port), std::move(received.descriptors));
+    }
   } else if (auto* exited = std::get_if<sandbox::Exited>(&report)) {
     const auto found = launches_.find(exited->launch_id);
     if (found == launches_.end()) return;

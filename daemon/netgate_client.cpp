@@ -81,6 +81,17 @@ std::shared_ptr<const std::uint64_t> NetgateClient::open(GateId id, Opening open
   return open.requests;
 }
 
+void NetgateClient::add_door(GateId id, std::uint16_t port, std::vector<UniqueFd> doors) {
+  const auto found = gates_.find(id);
+  if (found == gates_.end() || doors.size() != 2) return;
+  v1::GateRequest request;
+  request.mutable_add_door()->set_gate_id(id);
+  request.mutable_add_door()->set_port(port);
+  send(request, {doors[0].get(), doors[1].get()});
+  found->second.opening.ports.push_back(port);
+  for (UniqueFd& door : doors) found->second.opening.doors.push_back(std::move(door));
+}
+
 // What was carried is the gate's to tell: it is forgotten when the gate has told all.
 void NetgateClient::close(GateId id) {
   const auto found = gates_.find(id);
@@ -219,11 +230,15 @@ void NetgateClient::send_settings() {
 void NetgateClient::send_open(GateId id, const Open& open) {
   v1::GateRequest request;
   request.mutable_open()->set_gate_id(id);
-  for (const std::uint16_t port : open.opening.ports) request.mutable_open()->add_ports(port);
   for (const std::string& grant : open.opening.grants) request.mutable_open()->add_grants(grant);
-  std::vector<int> doors;
-  for (const UniqueFd& door : open.opening.doors) doors.push_back(door.get());
-  send(request, doors);
+  send(request, {});
+  // A door a message: all together may be more descriptors than one can carry.
+  for (std::size_t index = 0; index < open.opening.ports.size(); ++index) {
+    v1::GateRequest door;
+    door.mutable_add_door()->set_gate_id(id);
+    door.mutable_add_door()->set_port(open.opening.ports[index]);
+    send(door, {open.opening.doors[2 * index].get(), open.opening.doors[2 * index + 1].get()});
+  }
 }
 
 void NetgateClient::wait() {

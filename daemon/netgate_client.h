@@ -56,6 +56,8 @@ class NetgateClient {
   };
   // Returns the counter of its flows, which counts on while the gate is open.
   std::shared_ptr<const std::uint64_t> open(GateId id, Opening opening);
+  // One port more; `doors` are its two.
+  void add_door(GateId id, std::uint16_t port, std::vector<UniqueFd> doors);
   void close(GateId id);
   void narrow(GateId id, std::vector<std::string> grants);
 

@@ -56,7 +56,7 @@ void Control::take(v1::GateRequest request, std::vector<UniqueFd> descriptors) {
       apply(request.settings());
       break;
     case v1::GateRequest::kOpen:
-      open(request.open(), std::move(descriptors));
+      open(request.open());
       break;
     case v1::GateRequest::kNarrow:
       if (Gate* gate = gate_of(request.narrow().gate_id())) {
@@ -102,22 +102,15 @@ void Control::apply(const v1::GateSettings& settings) {
   }
 }
 
-// What does not fit together opens nothing: its descriptors close, and the sandbox has no way out.
-void Control::open(const v1::OpenGate& request, std::vector<UniqueFd> descriptors) {
+// Grants that cannot be meant open nothing: the sandbox has no way out.
+void Control::open(const v1::OpenGate& request) {
   auto grants = Grants::parse({request.grants().begin(), request.grants().end()});
-  if (!grants || descriptors.size() != 2 * static_cast<std::size_t>(request.ports_size())) {
-    complain("gate " + std::to_string(request.gate_id()) +
-             " stays shut: " + (grants ? "its doors are not those of its ports" : grants.error().message));
+  if (!grants) {
+    complain("gate " + std::to_string(request.gate_id()) + " stays shut: " + grants.error().message);
     return;
   }
-  auto gate = std::make_shared<Gate>(io_, resolver_, request.gate_id(), std::move(*grants), bounds_,
-                                     [this](const v1::GateReport& message) { report(message); });
-  for (int index = 0; index < request.ports_size(); ++index) {
-    const auto at = 2 * static_cast<std::size_t>(index);
-    gate->add_door(static_cast<std::uint16_t>(request.ports(index)), std::move(descriptors[at]),
-                   std::move(descriptors[at + 1]));
-  }
-  gates_[request.gate_id()] = std::move(gate);
+  gates_[request.gate_id()] = std::make_shared<Gate>(io_, resolver_, request.gate_id(), std::move(*grants), bounds_,
+                                                     [this](const v1::GateReport& message) { report(message); });
 }
 
 void Control::report(const v1::GateReport& message) {

@@ -34,7 +34,7 @@ class Control {
   void on_readable();
   void take(v1::GateRequest request, std::vector<UniqueFd> descriptors);
   void apply(const v1::GateSettings& settings);
-  void open(const v1::OpenGate& request, std::vector<UniqueFd> descriptors);
+  void open(const v1::OpenGate& request);
   void report(const v1::GateReport& message);
   void send_waiting();
 

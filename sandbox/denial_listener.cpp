@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cstring>
 
+#include "kernel/base/limits.h"
 #include "sandbox/bpf_evaluator.h"
 #include "sandbox/seccomp_filter.h"
 #include "sandbox/syscall_arguments.h"
@@ -127,7 +128,10 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   seccomp_notif notification{};
   if (!receive(notification)) return std::nullopt;
   const seccomp_data& call = notification.data;
-  const int answer_errno = errno_of(answer_of(permissions_, call));
+  const bool out_of_band = call.nr == SYS_sendto && (call.args[3] & MSG_OOB) != 0;
+  const std::uint32_t filter_answer = answer_of(permissions_, call);
+  if (filter_answer == kRingsDoorbell && !out_of_band) return take_ring(notification);
+  const int answer_errno = filter_answer == kRingsDoorbell ? EPERM : errno_of(filter_answer);
   const auto answer_in_time = [&] {
     if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
       answer(notification.id, answer_errno);
@@ -161,6 +165,24 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
     answer_in_time();
   }
   return std::nullopt;
+}
+
+void DenialListener::let_go_on(std::uint64_t notification_id) const {
+  seccomp_notif_resp response{};
+  response.id = notification_id;
+  response.flags = SECCOMP_USER_NOTIF_FLAG_CONTINUE;
+  ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_SEND, &response);  // ENOENT: the caller was killed meanwhile
+}
+
+// The door is open before the call goes on, so that it finds somebody there.
+std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notification) {
+  if (doorbell_) door_ = doorbell_->ring(notification);
+  let_go_on(notification.id);
+  if (!doorbell_ || !doorbell_->is_used_up() || std::exchange(has_told_used_up_, true)) return std::nullopt;
+  Denied denied = describe(notification.data, ECONNREFUSED);
+  denied.rule = "comes to more than " + std::to_string(limits::kGateSparesMax) + " ports that no permission names";
+  denied.permission.clear();
+  return denied;
 }
 
 void DenialListener::on_recorded(std::uint64_t denial_id) {

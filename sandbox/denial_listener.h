@@ -1,7 +1,8 @@
 // Answers the system calls that one sandbox's filter denies, and decides which of them are reported.
 //
 // A denied call waits in the kernel until it is answered here: always with the errno that the filter carries, never by
-// letting it go on, and without a look into the plugin's memory. So there is nothing to race with.
+// letting it go on, and without a look into the plugin's memory. So there is nothing to race with. (Calls that ring the
+// doorbell are no denials; what doorbell.h says of them holds.)
 //
 // What is reported. The first denial of its kind is, and its caller waits until DenialRecorded: the event is in the log
 // before the plugin knows. A kind is a system call with the arguments that decide (without them, once there are
@@ -27,9 +28,11 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <utility>
 #include <vector>
 
 #include "kernel/base/unique_fd.h"
+#include "sandbox/doorbell.h"
 #include "sandbox/launch_protocol.h"
 #include "sandbox/syscall_policy.h"
 
@@ -72,6 +75,11 @@ class DenialListener {
 
   int fd() const { return listener_.get(); }
 
+  // Calls that ring it go on once it has heard of them; without it they just go on.
+  void answer_doorbell(Doorbell doorbell) { doorbell_ = std::move(doorbell); }
+  // What the last take() opened.
+  std::optional<Doorbell::Door> take_door() { return std::exchange(door_, std::nullopt); }
+
   // Takes the notification that made the listener readable; never waits. What it returns is to be sent.
   std::optional<Denied> take(SteadyTime now, DenialBudget& of_all, MayReport may_report);
 
@@ -110,9 +118,15 @@ class DenialListener {
   Denied describe(const seccomp_data& call, int answer_errno) const;
   Denied describe_counted(Window& window) const;
 
+  std::optional<Denied> take_ring(const seccomp_notif& notification);
+  void let_go_on(std::uint64_t notification_id) const;
+
   UniqueFd listener_;
   std::uint64_t launch_id_;
   Permissions permissions_;
+  std::optional<Doorbell> doorbell_;
+  std::optional<Doorbell::Door> door_;
+  bool has_told_used_up_ = false;
   std::uint64_t interrupted_max_;
   std::map<Kind, Window> windows_;  // bounded by kDenialKindsMax and the table of calls
   DenialBudget budget_{kDenialsPerSliceMax};

@@ -73,32 +73,42 @@ int route_all_here(int netlink, unsigned char family) {
 
 enum class Families { kBoth, kIpv4 };
 
-UniqueFd open_door(int type, std::uint16_t port, Families families) {
+UniqueFd make_door(int type, Families families) {
   const int family = families == Families::kBoth ? AF_INET6 : AF_INET;
   UniqueFd door(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!door.valid()) return door;
-  int failed = 0;
-  if (families == Families::kBoth) {
-    const int no = 0;
-    sockaddr_in6 address{};
-    address.sin6_family = AF_INET6;
-    address.sin6_port = htons(port);
-    failed = ::setsockopt(door.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) != 0 ||
-             ::bind(door.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0;
-  } else {
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_port = htons(port);
-    failed = ::bind(door.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0;
+  const int no = 0;
+  if (door.valid() && families == Families::kBoth &&
+      ::setsockopt(door.get(), IPPROTO_IPV6, IPV6_V6ONLY, &no, sizeof no) != 0) {
+    door.reset();
   }
-  if (!failed && type == SOCK_STREAM) failed = ::listen(door.get(), kBacklog) != 0;
-  if (failed) door.reset();
   return door;
 }
 
 }  // namespace
 
-void open_gate(const std::vector<GatePort>& ports, SetupReporter& reporter) {
+bool open_at(int socket, std::uint16_t port) {
+  int domain = 0;
+  int type = 0;
+  socklen_t size = sizeof domain;
+  if (::getsockopt(socket, SOL_SOCKET, SO_DOMAIN, &domain, &size) != 0) return false;
+  if (::getsockopt(socket, SOL_SOCKET, SO_TYPE, &type, &size) != 0) return false;
+  sockaddr_storage address{};
+  socklen_t length = sizeof(sockaddr_in);
+  if (domain == AF_INET6) {
+    auto& six = reinterpret_cast<sockaddr_in6&>(address);
+    six.sin6_family = AF_INET6;
+    six.sin6_port = htons(port);
+    length = sizeof six;
+  } else {
+    auto& four = reinterpret_cast<sockaddr_in&>(address);
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+  }
+  if (::bind(socket, reinterpret_cast<const sockaddr*>(&address), length) != 0) return false;
+  return type != SOCK_STREAM || ::listen(socket, kBacklog) == 0;
+}
+
+void open_gate(const std::vector<GatePort>& ports, std::size_t spares, SetupReporter& reporter) {
   reporter.begin(Step::kNetworkGate);
   const auto require = [&reporter](int sys_errno, std::string_view what) {
     if (sys_errno != 0) reporter.fail(sys_errno, what);
@@ -109,12 +119,19 @@ void open_gate(const std::vector<GatePort>& ports, SetupReporter& reporter) {
   require(route_all_here(netlink.get(), AF_INET), "the route of IPv4");
   // A kernel may have no IPv6; then nothing inside can speak it either.
   const bool has_ipv6 = route_all_here(netlink.get(), AF_INET6) == 0;
+  const Families families = has_ipv6 ? Families::kBoth : Families::kIpv4;
   std::vector<UniqueFd> doors;
   for (const GatePort& one : ports) {
     for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
-      doors.push_back(
-          open_door(type, static_cast<std::uint16_t>(one.port), has_ipv6 ? Families::kBoth : Families::kIpv4));
-      reporter.require(doors.back().valid(), "port " + std::to_string(one.port));
+      doors.push_back(make_door(type, families));
+      reporter.require(doors.back().valid() && open_at(doors.back().get(), static_cast<std::uint16_t>(one.port)),
+                       "port " + std::to_string(one.port));
+    }
+  }
+  for (std::size_t pair = 0; pair < spares; ++pair) {
+    for (const int type : {SOCK_STREAM, SOCK_DGRAM}) {
+      doors.push_back(make_door(type, families));
+      reporter.require(doors.back().valid(), "spare");
     }
   }
   reporter.gate_sockets(doors);

@@ -18,7 +18,11 @@
 
 namespace liongate::sandbox {
 
-// Opens the doors at `ports` and sends them to the launcher. A failure ends the set-up.
-void open_gate(const std::vector<GatePort>& ports, SetupReporter& reporter);
+// Opens the doors at `ports` and sends them to the launcher, and behind them `spares` pairs that are bound to nothing
+// (sandbox/doorbell.h). A failure ends the set-up.
+void open_gate(const std::vector<GatePort>& ports, std::size_t spares, SetupReporter& reporter);
+
+// Binds a spare socket to `port`, and listens where it is one of TCP. False, with errno, where it cannot.
+bool open_at(int socket, std::uint16_t port);
 
 }  // namespace liongate::sandbox

@@ -151,10 +151,18 @@ std::optional<Started> Launch::read_channel() {
         if (!received->descriptors.empty()) {
           denials_.emplace(std::move(received->descriptors.front()), plan_.request.launch_id,
                            permissions_of(plan_.request));
+          if (doorbell_) denials_->answer_doorbell(std::move(*std::exchange(doorbell_, std::nullopt)));
         }
         break;
       case RecordKind::kGateSockets:
         gate_sockets_ = std::move(received->descriptors);
+        if (const std::size_t doors = 2 * plan_.request.gate_ports.size(); gate_sockets_.size() > doors) {
+          std::vector<UniqueFd> spares(
+              std::make_move_iterator(gate_sockets_.begin() + static_cast<std::ptrdiff_t>(doors)),
+              std::make_move_iterator(gate_sockets_.end()));
+          gate_sockets_.resize(doors);
+          doorbell_.emplace(std::move(spares), plan_.request.gate_ports);
+        }
         break;
       case RecordKind::kStepFailed:
         phase_ = Phase::kFailed;

@@ -73,6 +73,7 @@ class Launch {
   std::optional<DenialListener> denials_;
   FileWatch watch_;
   std::vector<UniqueFd> gate_sockets_;
+  std::optional<Doorbell> doorbell_;
   std::optional<int> wait_status_;
   std::optional<Exited> failure_;
   bool kill_requested_ = false;

@@ -19,6 +19,7 @@ enum class Kind : std::uint32_t {
   kOpened = 103,
   kHostReport = 104,
   kDenied = 105,
+  kDoorOpened = 106,
 };
 
 // Both directions walk the same list of fields (see `fields` below): one visitor writes, the other reads.
@@ -160,7 +161,8 @@ void fields(auto& visit, LaunchRequest& it) {
   visit_all(visit, it.launch_id, it.name, it.executable, it.arguments, it.environment, it.working_directory, it.binds,
             it.links, it.files);
   fields(visit, it.limits);
-  visit_all(visit, it.allow_processes, it.allow_jit, it.allow_network, it.gate_ports, it.descriptor_count);
+  visit_all(visit, it.allow_processes, it.allow_jit, it.allow_network, it.allow_any_port, it.gate_ports,
+            it.descriptor_count);
 }
 void fields(auto& visit, KillRequest& it) {
   visit_all(visit, it.launch_id);
@@ -195,6 +197,9 @@ void fields(auto& visit, Denied& it) {
   visit_all(visit, it.launch_id, it.denial_id, it.system_call, it.arguments, it.rule, it.permission, it.answer_errno,
             it.count);
 }
+void fields(auto& visit, DoorOpened& it) {
+  visit_all(visit, it.launch_id, it.port);
+}
 void fields(auto& visit, Opened& it) {
   visit_all(visit, it.request_id, it.open_errno);
 }
@@ -219,6 +224,9 @@ constexpr Kind kind_of(const CheckHostRequest&) {
 }
 constexpr Kind kind_of(const DenialRecordedRequest&) {
   return Kind::kDenialRecorded;
+}
+constexpr Kind kind_of(const DoorOpened&) {
+  return Kind::kDoorOpened;
 }
 constexpr Kind kind_of(const Started&) {
   return Kind::kStarted;
@@ -314,6 +322,8 @@ Result<Report> decode_report(std::span<const std::byte> packet) {
       return decode_as<Report, HostReport>(reader);
     case Kind::kDenied:
       return decode_as<Report, Denied>(reader);
+    case Kind::kDoorOpened:
+      return decode_as<Report, DoorOpened>(reader);
     default:
       return malformed();
   }

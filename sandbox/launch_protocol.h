@@ -11,6 +11,7 @@
 //                      ->  Exited{launch_id}    always, and last: how it ended, or which step of the set-up failed.
 //                                               Sent after pid 1 of the sandbox was reaped, so nothing of it is left.
 //                      ->  Denied{launch_id}    any number, before Exited: calls that the filter refused
+//                      ->  DoorOpened{launch_id}  any number, before Exited
 //   DenialRecorded{launch_id, denial_id}        the program that waits after such a Denied now gets its errno
 //   Kill{launch_id}                             SIGKILL to the sandbox's pid 1; unknown ids are ignored (it just ended)
 //   Open{request_id}   ->  Opened{request_id}   a file or folder opened read-only with the launcher's rights
@@ -87,6 +88,7 @@ struct LaunchRequest {
   bool allow_processes = false;        // permission `process`: fork, exec, wait
   bool allow_jit = false;              // permission `jit`: writable memory may become executable
   bool allow_network = false;          // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
+  bool allow_any_port = false;         // further ports are opened as the program comes to them (sandbox/doorbell.h)
   std::vector<GatePort> gate_ports;    // where the gate listens; limits::kGatePortsMax at most
   std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
 };
@@ -182,6 +184,12 @@ struct Denied {
   std::uint64_t count = 1;        // calls this report stands for; more than 1 for those that were not reported singly
 };
 
+// A port more of a sandbox's network gate: its listening and its datagram socket are beside the message.
+struct DoorOpened {
+  std::uint64_t launch_id = 0;
+  std::uint32_t port = 0;
+};
+
 struct Opened {
   std::uint64_t request_id = 0;
   std::int32_t open_errno = 0;  // 0: the descriptor is beside the message
@@ -200,7 +208,7 @@ struct HostReport {
   std::vector<HostMechanism> mechanisms;
 };
 
-using Report = std::variant<Started, Exited, Opened, HostReport, Denied>;
+using Report = std::variant<Started, Exited, Opened, HostReport, Denied, DoorOpened>;
 
 // Spells a message. Fails (kInvalidArgument) when it would be longer than limits::kLaunchMessageBytesMax.
 Result<std::vector<std::byte>> encode(const Request& request);

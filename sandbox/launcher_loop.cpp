@@ -71,7 +71,8 @@ Result<void> LauncherLoop::prepare() {
   // Compiled before the first launch, and shared by every sandbox's copy of this process.
   for (const Grantable process : {Grantable::kWithheld, Grantable::kGranted}) {
     for (const Grantable jit : {Grantable::kWithheld, Grantable::kGranted}) {
-      for (const Grantable network : {Grantable::kWithheld, Grantable::kGranted}) filter_for({process, jit, network});
+      for (const Grantable network : {Grantable::kWithheld, Grantable::kGranted})
+        filter_for({process, jit, network, Grantable::kWithheld});
     }
   }
   launches_max_ = affordable_launches();
@@ -216,6 +217,12 @@ Result<void> LauncherLoop::read_denial(std::uint64_t launch_id, std::uint32_t ev
   const auto denied = denials.take(std::chrono::steady_clock::now(), denial_budget_, may_report());
   if (denials.is_abused()) found->second.kill();
   note_deadline(launch_id);
+  if (auto door = denials.take_door()) {
+    std::vector<UniqueFd> sockets;
+    sockets.push_back(std::move(door->listener));
+    sockets.push_back(std::move(door->datagrams));
+    LG_TRY(control_.send(DoorOpened{launch_id, door->port}, std::move(sockets)));
+  }
   return denied ? control_.send(*denied) : Result<void>();
 }
 

@@ -47,7 +47,7 @@ int exec_launcher(const char* path, char* const* arguments, int control_socket, 
   return errno;
 }
 
-std::string joined(const std::vector<std::string>& names) {
+std::string comma_separated(const std::vector<std::string>& names) {
   std::string text;
   for (const std::string& name : names) text += (text.empty() ? "" : ",") + name;
   return text;
@@ -56,7 +56,7 @@ std::string joined(const std::vector<std::string>& names) {
 std::vector<std::string> arguments_of(const LauncherOptions& options) {
   std::vector<std::string> arguments{"liongate-launcher"};
   if (!options.plugin_uids.empty()) arguments.insert(arguments.end(), {"--plugin-uids", options.plugin_uids});
-  const std::string names = joined(options.allow_degraded);
+  const std::string names = comma_separated(options.allow_degraded);
   if (options.is_cgroup_delegated) arguments.emplace_back("--cgroup-delegated");
   if (!names.empty()) arguments.insert(arguments.end(), {"--allow-degraded", names});
   return arguments;
@@ -122,7 +122,7 @@ Result<LauncherProcess> connect_launcher(const std::string& socket_path,
   LG_ASSIGN(auto control, packet_socket_pair());
   LG_ASSIGN(auto files, packet_socket_pair());
   const std::array<int, 2> theirs{control.second.get(), files.second.get()};
-  const std::string greeting = std::string(kGreeting) + joined(allow_degraded);
+  const std::string greeting = std::string(kGreeting) + comma_separated(allow_degraded);
   if (auto sent = send_packet(connection.get(), std::as_bytes(std::span(greeting)), theirs); !sent) {
     return refused(sent.error().sys_errno);
   }

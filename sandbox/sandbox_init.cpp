@@ -16,6 +16,7 @@
 #include <cstddef>
 #include <vector>
 
+#include "kernel/base/limits.h"
 #include "sandbox/gate_sockets.h"
 #include "sandbox/program_start.h"
 #include "sandbox/reaper.h"
@@ -137,7 +138,9 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   die_with_launcher(reporter);
   close_what_is_not_ours(plan, reporter);
   await_id_maps(reporter);
-  if (plan.request.allow_network) open_gate(plan.request.gate_ports, reporter);
+  if (plan.request.allow_network) {
+    open_gate(plan.request.gate_ports, plan.request.allow_any_port ? limits::kGateSparesMax : 0, reporter);
+  }
   become_user(plan, reporter);
   hide_group(plan, reporter);
   start_session(reporter);

@@ -28,6 +28,7 @@ Permissions permissions_of(const LaunchRequest& request) {
   if (request.allow_processes) permissions.process = Grantable::kGranted;
   if (request.allow_jit) permissions.jit = Grantable::kGranted;
   if (request.allow_network) permissions.network = Grantable::kGranted;
+  if (request.allow_any_port) permissions.any_port = Grantable::kGranted;
   return permissions;
 }
 
@@ -54,7 +55,9 @@ FilterProgram without_notification(FilterProgram program) {
   for (sock_filter& instruction : program.instructions) {
     const bool notifies =
         instruction.code == (BPF_RET | BPF_K) && (instruction.k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
-    if (notifies) instruction.k = SECCOMP_RET_ERRNO | (instruction.k & SECCOMP_RET_DATA);
+    if (!notifies) continue;
+    const bool rings = (instruction.k & SECCOMP_RET_DATA) == 0;
+    instruction.k = rings ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | (instruction.k & SECCOMP_RET_DATA);
   }
   return program;
 }

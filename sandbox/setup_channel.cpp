@@ -14,7 +14,7 @@ namespace liongate::sandbox {
 namespace {
 
 constexpr int kSetupFailedExitCode = 127;
-constexpr std::size_t kDescriptorsMax = 2 * limits::kGatePortsMax;
+constexpr std::size_t kDescriptorsMax = 2 * (limits::kGatePortsMax + limits::kGateSparesMax);
 constexpr std::size_t kDescriptorsBytes = CMSG_SPACE(sizeof(int) * kDescriptorsMax);
 
 std::uint64_t now_us() {

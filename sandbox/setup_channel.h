@@ -97,7 +97,7 @@ class SetupReporter {
   void require(bool done, std::string_view argument = {});
   [[noreturn]] void fail(int sys_errno, std::string_view argument);
 
-  // `sockets` are borrowed; limits::kGatePortsMax times two at most.
+  // `sockets` are borrowed; what sandbox/gate_sockets.h makes.
   void gate_sockets(const std::vector<UniqueFd>& sockets);
   // `listener` is borrowed.
   void ready_to_execute(const UniqueFd& listener);

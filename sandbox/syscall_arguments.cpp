@@ -116,6 +116,15 @@ Checked check_send(std::uint8_t flags) {
   return {denied_with(EPERM), {{masked(flags, MSG_OOB, 0)}}};
 }
 
+// With an address it may come to a port that has no door yet; out of band it rings too, and is refused by who hears it.
+Checked check_sendto(Permissions permissions) {
+  constexpr std::uint8_t kFlags = 3;
+  constexpr std::uint8_t kAddress = 4;
+  const bool rings = permissions.network == Grantable::kGranted && permissions.any_port == Grantable::kGranted;
+  if (!rings) return check_send(kFlags);
+  return {kRingsDoorbell, {{masked(kFlags, MSG_OOB, 0), {kAddress, Width::kFull64, 0xffffffff, 0}}}};
+}
+
 // Blocks beyond a file's end count against no limit of its size. Punching a hole gives blocks back.
 Checked check_fallocate() {
   constexpr std::uint8_t kMode = 1;
@@ -255,6 +264,7 @@ Checked checked_call(std::uint32_t number, Permissions permissions) {
     case SYS_sendmsg:
       return check_send(2);
     case SYS_sendto:
+      return check_sendto(permissions);
     case SYS_sendmmsg:
       return check_send(3);
     case SYS_fallocate:

@@ -368,6 +368,10 @@ static_assert(sorted_by_number());
 
 constexpr std::uint32_t kAbsentAnswer = SECCOMP_RET_ERRNO | ENOSYS;
 
+bool rings_doorbell(std::uint32_t number) {
+  return number == SYS_connect;
+}
+
 SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
   const bool process = permissions.process == Grantable::kGranted;
   const bool jit = permissions.jit == Grantable::kGranted;
@@ -392,6 +396,9 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
     }
     case CallClass::kNetwork:
       if (network) rule.alternatives = {{}};
+      if (network && rings_doorbell(call.number) && permissions.any_port == Grantable::kGranted) {
+        rule = {call.number, kRingsDoorbell, {}};
+      }
       break;
     case CallClass::kRefused:
       break;

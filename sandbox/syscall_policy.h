@@ -23,9 +23,10 @@ namespace liongate::sandbox {
 enum class Grantable : std::uint8_t { kWithheld, kGranted };
 
 struct Permissions {
-  Grantable process = Grantable::kWithheld;  // fork, exec, wait, kill
-  Grantable jit = Grantable::kWithheld;      // writable memory may become executable
-  Grantable network = Grantable::kWithheld;  // sockets of the internet, in a network that leads to the gate alone
+  Grantable process = Grantable::kWithheld;   // fork, exec, wait, kill
+  Grantable jit = Grantable::kWithheld;       // writable memory may become executable
+  Grantable network = Grantable::kWithheld;   // sockets of the internet, in a network that leads to the gate alone
+  Grantable any_port = Grantable::kWithheld;  // with `network`: the doorbell is asked before each connect
 
   auto operator<=>(const Permissions&) const = default;
 };
@@ -54,6 +55,9 @@ inline constexpr std::uint32_t kUnknownCallAnswer = SECCOMP_RET_ERRNO | ENOSYS;
 constexpr std::uint32_t denied_with(int sys_errno) {
   return SECCOMP_RET_USER_NOTIF | (static_cast<std::uint32_t>(sys_errno) & SECCOMP_RET_DATA);
 }
+
+// Not a denial: the call goes on once the doorbell has heard of it (doorbell.h). Without a supervisor it just goes on.
+inline constexpr std::uint32_t kRingsDoorbell = denied_with(0);
 
 // The table, sorted by number.
 std::span<const CallTraits> syscall_table();

@@ -7,8 +7,10 @@ test says what each name is.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,7 +19,7 @@ from pathlib import Path
 import pytest
 from harness import wire
 from harness.daemon import Daemon, default_config
-from harness.hosts import Resolver, TcpServer, UdpEcho, WebServer
+from harness.hosts import FileServer, Resolver, TcpServer, UdpEcho, WebServer
 from harness.waiting import eventually
 from harness.workshop import Workshop
 
@@ -31,12 +33,12 @@ class World:
                  ranges: str = RANGES) -> None:
         self.resolver = Resolver()
         self.workshop = workshop
-        self.servers: list[WebServer | TcpServer | UdpEcho | Resolver] = [self.resolver]
+        self.servers: list[WebServer | FileServer | TcpServer | UdpEcho | Resolver] = [self.resolver]
         config = (default_config() + f'network_resolver: "{self.resolver.address}"\n'
                   f"network_internal_ranges: [{ranges}]\n" + more)
         self.daemon = make_daemon(config=config).start()
 
-    def serves(self, server: WebServer | TcpServer | UdpEcho) -> WebServer | TcpServer | UdpEcho:
+    def serves(self, server: WebServer | FileServer | TcpServer | UdpEcho) -> WebServer | FileServer | TcpServer | UdpEcho:
         self.servers.append(server)
         return server
 
@@ -378,3 +380,136 @@ def test_a_stop_cuts_what_flows_at_once(world: World) -> None:
     assert ended.wait(5)
     assert time.monotonic() - begin < 5
     call.outcome()
+
+
+# --- grants without a port ---
+
+def test_a_host_without_a_port_is_reached_at_every_port(world: World) -> None:
+    servers = [world.serves(WebServer()) for _ in range(3)]
+    world.name("granted.example", "127.0.0.1")
+    world.name("other.example", "127.0.0.1")
+    curl = world.command("curl", CURL, ["network:granted.example"])
+    for server in servers:
+        assert world.daemon.invoke(curl, f"http://granted.example:{server.port}/").text
+    with wire.refused("PLUGIN_ERROR"):
+        world.daemon.invoke(curl, f"http://other.example:{servers[0].port}/")
+
+
+@pytest.mark.parametrize("family", ["4", "6"])
+def test_udp_without_a_port_named(world: World, family: str) -> None:
+    echo = world.serves(UdpEcho())
+    world.name("granted.example", "127.0.0.1")
+    udp = world.program("udp", UDP_CLIENT, ["network:granted.example"])
+    assert world.daemon.invoke(udp, f"granted.example {echo.port} {family}").text == "echo unconnected echo connected\n"
+
+
+def test_ports_that_nobody_named_are_bounded_and_the_end_is_told(world: World) -> None:
+    world.name("granted.example", "127.0.0.1")
+    script = ("#!/usr/bin/python3\nimport socket, sys\naddress = socket.gethostbyname(sys.stdin.read())\n"
+              "for port in range(20000, 20040):\n    one = socket.socket()\n    one.settimeout(2)\n"
+              "    try:\n        one.connect((address, port))\n    except OSError:\n        pass\nprint('over')\n")
+    knocks = world.program("knocks", script, ["network:granted.example"])
+    assert world.daemon.invoke(knocks, "granted.example").text == "over\n"
+    denied = world.daemon.wait_event("PermissionDenied").permission_denied
+    assert "comes to more than 32 ports that no permission names" in denied.rule
+
+
+# --- programs that nobody changed ---
+
+def test_pythons_urllib_threads_and_asyncio(world: World) -> None:
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    source = ("#!/usr/bin/python3\nimport asyncio, sys, urllib.request\nfrom concurrent.futures import ThreadPoolExecutor\n"
+              "host, port = sys.stdin.read().split()\nurl = f'http://{host}:{port}/'\n"
+              "def get(path):\n    return urllib.request.urlopen(url + path, timeout=5).read().decode().split()[1]\n"
+              "with ThreadPoolExecutor(4) as pool:\n    print(*pool.map(get, ['a', 'b', 'c', 'd']))\n"
+              "async def fetch():\n    reader, writer = await asyncio.open_connection(host, int(port))\n"
+              "    writer.write(f'GET /async HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n'.encode())\n"
+              "    return (await reader.read()).decode().split()[-1]\nprint(asyncio.run(fetch()))\n")
+    plugin = world.program("python", source, [f"network:granted.example:{web.port}"])
+    reply = world.daemon.invoke(plugin, f"granted.example {web.port}")
+    assert reply.text == "/a /b /c /d\n/async\n"
+    assert reply.network_requests == 5
+
+
+def test_python_requests(world: World) -> None:
+    if not Path("/usr/lib/python3/dist-packages/requests").exists():
+        pytest.skip("python3-requests is not installed where a command sees it")
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    source = ("#!/usr/bin/python3\nimport requests, sys\nprint(requests.get(sys.stdin.read(), timeout=5).text, end='')\n")
+    plugin = world.program("asks", source, [f"network:granted.example:{web.port}"])
+    assert world.daemon.invoke(plugin, f"http://granted.example:{web.port}/x").text.endswith("/x\n")
+
+
+def test_nodes_fetch(make_world: Callable[..., World]) -> None:
+    node = Path("/usr/bin/node")
+    if not node.exists():
+        pytest.skip("node is not installed in /usr/bin")
+    world = make_world(more="allow_degraded: [cgroup_limits]\n" if "allow_degraded" not in default_config() else "")
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    source = ("#!/usr/bin/node\nconst url = require('node:fs').readFileSync(0, 'utf8');\n"
+              "fetch(url).then((reply) => reply.text()).then((text) => process.stdout.write(text));\n")
+    plugin = world.program("noder", source, ["jit", f"network:granted.example:{web.port}"])
+    reply = world.daemon.invoke(plugin, f"http://granted.example:{web.port}/node", timeout_ms=60_000)
+    assert reply.text.endswith("/node\n")
+
+
+def test_git_clones_what_it_may(world: World, tmp_path: Path) -> None:
+    if not Path("/usr/bin/git").exists():
+        pytest.skip("git is not installed")
+    served = tmp_path / "served.git"
+    work = tmp_path / "work"
+    for words in (["git", "init", "-q", str(work)], ["git", "-C", str(work), "-c", "user.name=t", "-c", "user.email=t@t",
+                                                   "commit", "-q", "--allow-empty", "-m", "first"],
+                  ["git", "clone", "-q", "--bare", str(work), str(served)],
+                  ["git", "-C", str(served), "update-server-info"]):
+        subprocess.run(words, check=True, timeout=60)
+    files = world.serves(FileServer(tmp_path))
+    world.name("git.example", "127.0.0.1")
+    clone = world.command("clone", "cd /tmp && git clone --quiet $(cat) here && git -C here log --format=%s\n",
+                          [f"network:git.example:{files.port}"])
+    assert world.daemon.invoke(clone, f"http://git.example:{files.port}/served.git").text == "first\n"
+
+
+def test_a_go_program(world: World, tmp_path: Path) -> None:
+    go = shutil.which("go") or "/usr/local/go/bin/go"
+    if not os.access(go, os.X_OK):
+        pytest.skip("go is not installed")
+    (tmp_path / "main.go").write_text(
+        'package main\nimport ("fmt"; "io"; "net/http"; "os")\nfunc main() {\n'
+        '\turl, _ := io.ReadAll(os.Stdin)\n\treply, err := http.Get(string(url))\n'
+        '\tif err != nil { fmt.Println(err); os.Exit(1) }\n\tio.Copy(os.Stdout, reply.Body)\n}\n', encoding="utf-8")
+    built = subprocess.run([go, "build", "-o", str(tmp_path / "goer"), "main.go"], cwd=tmp_path, check=False, timeout=240,
+                           capture_output=True, text=True,
+                           env={**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": ""})
+    if built.returncode != 0:
+        pytest.skip(f"go does not build here: {built.stderr[-200:]}")
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    manifest = world.workshop.manifest("goer", "./goer", "command", [f"network:granted.example:{web.port}"])
+    folder = world.workshop.write("goer", manifest)
+    shutil.copy(tmp_path / "goer", folder / "goer")
+    (folder / "goer").chmod(0o755)
+    world.daemon.load(folder)
+    assert world.daemon.invoke("goer", f"http://granted.example:{web.port}/go").text.endswith("/go\n")
+
+
+def test_psql_speaks_to_the_server_that_was_granted(world: World) -> None:
+    if not Path("/usr/bin/psql").exists():
+        pytest.skip("psql is not installed")
+
+    def serve(connection: socket.socket) -> None:
+        start = connection.recv(1000)
+        if start[4:8] == (80877103).to_bytes(4, "big"):  # it asks for TLS first
+            connection.sendall(b"N")
+            start = connection.recv(1000)
+        said = b"SFATAL\0C28000\0Mhello from the server, " + start[8:].split(b"\0")[1] + b"\0\0"
+        connection.sendall(b"E" + (len(said) + 4).to_bytes(4, "big") + said)
+
+    server = world.serves(TcpServer(serve))
+    world.name("db.example", "127.0.0.1")
+    psql = world.command("psql", "psql \"$(cat)\" -c 'select 1' 2>&1 || true\n", [f"network:db.example:{server.port}"])
+    reply = world.daemon.invoke(psql, f"host=db.example port={server.port} user=alice dbname=d", timeout_ms=60_000)
+    assert "hello from the server, alice" in reply.text

@@ -24,6 +24,8 @@ LaunchRequest full_launch() {
   request.files = {{"/etc/passwd", std::string("zero\0inside", 11)}};
   request.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   request.allow_processes = true;
+  request.allow_network = true;
+  request.gate_ports = {{53}, {65'535}};
   request.descriptor_count = 3;
   return request;
 }
@@ -34,7 +36,7 @@ std::vector<Request> requests() {
 }
 
 std::vector<Report> reports() {
-  Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}, {{6, "/data"}}};
+  Started started{3, -4, {{"mechanism", "active", "detail"}}, {{"step", 17}}, {{6, "/data"}}, 4};
   Exited exited{5,          EndKind::kSetupFailed,
                 -1,         9,
                 "step",     2,
@@ -44,7 +46,7 @@ std::vector<Report> reports() {
                 5,          {{"memory_bytes_max", 10, 11, true}}};
   HostReport host{false, {{"name", true, false, "reason", "remedy"}}};
   const Denied denied{6, 7, "execve", "arg0=0x2", "runs programs", "process", 1, 12};
-  return {started, exited, Opened{8, 13}, host, denied};
+  return {started, exited, Opened{8, 13}, host, denied, DoorOpened{14, 443}};
 }
 
 template <typename Message, typename Decode>
@@ -83,6 +85,9 @@ TEST_CASE("the fields arrive where they belong") {
   CHECK(launch.limits.io_bytes_per_second_max == 9);
   CHECK(launch.allow_processes);
   CHECK_FALSE(launch.allow_jit);
+  CHECK(launch.allow_network);
+  CHECK_FALSE(launch.allow_any_port);
+  CHECK(launch.gate_ports.at(1).port == 65'535);
 }
 
 TEST_CASE("every flipped byte either decodes to something that encodes the same, or is refused") {

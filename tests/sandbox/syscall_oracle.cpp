@@ -125,6 +125,11 @@ std::uint32_t answer_checked(int number, const Call& call, Permissions permissio
                         (network && call.low(1) == 41 /* IPV6 */ && among(call.low(2), {16, 23, 25, 26, 67})),
                     EPERM);
     case SYS_sendto:
+      if (network && permissions.any_port == Grantable::kGranted) {
+        const bool is_plain = (call.low(3) & MSG_OOB) == 0 && call.full(4) == 0;
+        return is_plain ? SECCOMP_RET_ALLOW : kRingsDoorbell;
+      }
+      return unless((call.low(3) & MSG_OOB) == 0, EPERM);
     case SYS_sendmmsg:
       return unless((call.low(3) & MSG_OOB) == 0, EPERM);
     case SYS_sendmsg:
@@ -179,6 +184,10 @@ std::uint32_t right_answer(const seccomp_data& data, Permissions permissions, co
     case CallClass::kJit:
       return unless(permissions.jit == Grantable::kGranted, ENOSYS);
     case CallClass::kNetwork:
+      if (number == SYS_connect && permissions.network == Grantable::kGranted &&
+          permissions.any_port == Grantable::kGranted) {
+        return kRingsDoorbell;
+      }
       return unless(permissions.network == Grantable::kGranted, EPERM);
     case CallClass::kRefused:
       return denied_with(EPERM);

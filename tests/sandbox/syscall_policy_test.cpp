@@ -72,7 +72,8 @@ constexpr Permissions kAll[] = {{Grantable::kWithheld, Grantable::kWithheld},
                                 {Grantable::kWithheld, Grantable::kGranted},
                                 {Grantable::kGranted, Grantable::kGranted},
                                 {Grantable::kWithheld, Grantable::kWithheld, Grantable::kGranted},
-                                {Grantable::kGranted, Grantable::kGranted, Grantable::kGranted}};
+                                {Grantable::kGranted, Grantable::kGranted, Grantable::kGranted},
+                                {Grantable::kWithheld, Grantable::kWithheld, Grantable::kGranted, Grantable::kGranted}};
 
 FilterProgram filled_filter(Permissions permissions) {
   FilterProgram filter = filter_for(permissions);

@@ -9,6 +9,8 @@ import socketserver
 import struct
 import threading
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 A, AAAA = 1, 28
 
@@ -86,8 +88,8 @@ class _ThreadingHTTP(socketserver.ThreadingMixIn, http.server.HTTPServer):
 class WebServer:
     """Answers every GET with the Host header and the path."""
 
-    def __init__(self, address: str = "127.0.0.1") -> None:
-        self._server = _ThreadingHTTP((address, 0), _Quiet)
+    def __init__(self, address: str = "127.0.0.1", handler: type[http.server.BaseHTTPRequestHandler] = _Quiet) -> None:
+        self._server = _ThreadingHTTP((address, 0), handler)
         self._server.requests = []  # type: ignore[attr-defined]
         threading.Thread(target=self._server.serve_forever, daemon=True).start()
 
@@ -102,6 +104,20 @@ class WebServer:
     def close(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+class FileServer(WebServer):
+    """Serves the files of a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        class Files(http.server.SimpleHTTPRequestHandler):
+            def __init__(self, *args: Any) -> None:
+                super().__init__(*args, directory=str(folder))
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        super().__init__(handler=Files)
 
 
 class TcpServer:

@@ -1,0 +1,58 @@
+#include "sandbox/doorbell.h"
+
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "sandbox/gate_sockets.h"
+
+namespace liongate::sandbox {
+namespace {
+
+// Where the address and its length are among the arguments; both calls have them one behind the other.
+std::pair<std::size_t, std::size_t> address_arguments(int number) {
+  return number == SYS_connect ? std::pair<std::size_t, std::size_t>{1, 2} : std::pair<std::size_t, std::size_t>{4, 5};
+}
+
+std::optional<std::uint16_t> port_of(const seccomp_notif& notification) {
+  const auto [pointer, length] = address_arguments(notification.data.nr);
+  sockaddr_in6 address{};  // the port of IPv4 stands at the same place
+  const std::size_t bytes = std::min<std::size_t>(notification.data.args[length], sizeof address);
+  if (bytes < sizeof(sockaddr_in)) return std::nullopt;
+  const iovec here{&address, bytes};
+  const iovec there{reinterpret_cast<void*>(notification.data.args[pointer]), bytes};
+  const auto got = ::process_vm_readv(static_cast<pid_t>(notification.pid), &here, 1, &there, 1, 0);
+  if (got != static_cast<ssize_t>(bytes)) return std::nullopt;
+  if (address.sin6_family != AF_INET && address.sin6_family != AF_INET6) return std::nullopt;
+  const std::uint16_t port = ntohs(address.sin6_port);
+  return port == 0 ? std::nullopt : std::optional(port);
+}
+
+}  // namespace
+
+Doorbell::Doorbell(std::vector<UniqueFd> spares, const std::vector<GatePort>& open) : spares_(std::move(spares)) {
+  for (const GatePort& one : open) open_.insert(static_cast<std::uint16_t>(one.port));
+}
+
+std::optional<Doorbell::Door> Doorbell::ring(const seccomp_notif& notification) {
+  const auto port = port_of(notification);
+  if (!port || open_.contains(*port)) return std::nullopt;
+  if (spares_.size() < 2) {
+    is_used_up_ = true;
+    return std::nullopt;
+  }
+  Door door{*port, {}, std::move(spares_.back())};
+  spares_.pop_back();
+  door.listener = std::move(spares_.back());
+  spares_.pop_back();
+  // A port that the program listens on itself is its own business.
+  if (!open_at(door.listener.get(), *port) || !open_at(door.datagrams.get(), *port)) return std::nullopt;
+  open_.insert(*port);
+  return door;
+}
+
+}  // namespace liongate::sandbox
