@@ -4,6 +4,7 @@
 # Included last by CMakeLists.txt. `make install DESTDIR=` uses the prefix /usr, which the units expect.
 
 install(FILES systemd/liongated.service systemd/liongate-launcher.socket systemd/liongate-launcher@.service
+  systemd/liongate-netgate.socket systemd/liongate-netgate@.service
   DESTINATION lib/systemd/system)
 install(FILES systemd/user/liongated.service DESTINATION lib/systemd/user)
 install(FILES systemd/sysusers.d/liongate.conf DESTINATION lib/sysusers.d)

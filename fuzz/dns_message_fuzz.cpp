@@ -1,5 +1,5 @@
-// Feeds what a plugin may send to its resolver. A question that is read is repeated in its answer byte for byte, its name
-// is bounded, and a name of it is canonical or none; nothing is read beyond the message.
+// Feeds what a plugin may send to its resolver. A question that is read is repeated in its answer byte for byte, its
+// name is bounded, and a name of it is canonical or none; nothing is read beyond the message.
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>

@@ -74,6 +74,12 @@ log_payload_bytes_max: 0
 snapshot_every_events: 5000
 snapshot_every_bytes: 1048576
 log_checkpoint_interval_ms: 5000
+network_resolver: "9.9.9.9,[2620:fe::fe]:5353,127.0.0.1:53"
+network_internal_ranges: [10.1.0.0/16, "fd00::/8"]
+network_flows_max: 5
+network_idle_timeout_ms: 1000
+network_flow_bytes_max: 7
+netgate_path: /opt/netgate
 launcher_path: /opt/launcher
 plugin_uid_range: 600000-600100
 allow_degraded: [landlock, session_keyring, landlock]
@@ -100,6 +106,12 @@ policy:
   CHECK(config.snapshot_every_events == 5'000);
   CHECK(config.snapshot_every_bytes == 1'048'576);
   CHECK(config.log_checkpoint_interval_ms == 5000);
+  CHECK(config.network.resolver == "9.9.9.9,[2620:fe::fe]:5353,127.0.0.1:53");
+  CHECK(config.network.internal_ranges == std::vector<std::string>{"10.1.0.0/16", "fd00::/8"});
+  CHECK(config.network.flows_max == 5);
+  CHECK(config.network.idle_timeout_ms == 1000);
+  CHECK(config.network.flow_bytes_max == 7);
+  CHECK(config.netgate_path == "/opt/netgate");
   CHECK(config.launcher_path == "/opt/launcher");
   CHECK(config.plugin_uid_range == "600000-600100");
   CHECK(config.allow_degraded == std::vector<std::string>{"landlock", "session_keyring"});
@@ -137,6 +149,15 @@ TEST_CASE("values out of range and of wrong types are refused") {
                            "snapshot_every_bytes: 65535",
                            "log_checkpoint_interval_ms: 99",
                            "log_checkpoint_interval_ms: 86400001",
+                           "network_resolver: dns.example",
+                           "network_resolver: 9.9.9.9:0",
+                           "network_resolver: \"[::1]x\"",
+                           "network_internal_ranges: 10.0.0.0/8",
+                           "network_internal_ranges: [10.0.0.0]",
+                           "network_internal_ranges: [10.0.0.0/33]",
+                           "network_flows_max: 0",
+                           "network_idle_timeout_ms: 999",
+                           "netgate_path: relative",
                            "state_dir: 5",
                            "policy: all",
                            "policy: [x]",

@@ -106,6 +106,14 @@ TEST_CASE("any difference between policies is a change: more rules, fewer, anoth
   }
 }
 
+TEST_CASE("what bounds the network is in force at once") {
+  const DaemonConfig before;
+  DaemonConfig after = before;
+  after.network = {"9.9.9.9", {"10.0.0.0/8"}, 1, 2000, 3};
+  CHECK(changed(before, after) == Keys{"network_resolver", "network_internal_ranges", "network_flows_max",
+                                       "network_idle_timeout_ms", "network_flow_bytes_max"});
+}
+
 TEST_CASE("keys that need a restart are told apart") {
   const DaemonConfig before;
   DaemonConfig after = before;

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from harness import wire
@@ -24,6 +25,9 @@ from harness.waiting import eventually
 from harness.workshop import Workshop
 
 RANGES = '"127.0.0.0/8", "::1/128"'
+
+
+Server = TypeVar("Server", WebServer, FileServer, TcpServer, UdpEcho)
 
 
 class World:
@@ -38,7 +42,7 @@ class World:
                   f"network_internal_ranges: [{ranges}]\n" + more)
         self.daemon = make_daemon(config=config).start()
 
-    def serves(self, server: WebServer | FileServer | TcpServer | UdpEcho) -> WebServer | FileServer | TcpServer | UdpEcho:
+    def serves(self, server: Server) -> Server:
         self.servers.append(server)
         return server
 
@@ -419,7 +423,8 @@ def test_ports_that_nobody_named_are_bounded_and_the_end_is_told(world: World) -
 def test_pythons_urllib_threads_and_asyncio(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
-    source = ("#!/usr/bin/python3\nimport asyncio, sys, urllib.request\nfrom concurrent.futures import ThreadPoolExecutor\n"
+    source = ("#!/usr/bin/python3\nimport asyncio, sys, urllib.request\n"
+              "from concurrent.futures import ThreadPoolExecutor\n"
               "host, port = sys.stdin.read().split()\nurl = f'http://{host}:{port}/'\n"
               "def get(path):\n    return urllib.request.urlopen(url + path, timeout=5).read().decode().split()[1]\n"
               "with ThreadPoolExecutor(4) as pool:\n    print(*pool.map(get, ['a', 'b', 'c', 'd']))\n"
@@ -437,7 +442,7 @@ def test_python_requests(world: World) -> None:
         pytest.skip("python3-requests is not installed where a command sees it")
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
-    source = ("#!/usr/bin/python3\nimport requests, sys\nprint(requests.get(sys.stdin.read(), timeout=5).text, end='')\n")
+    source = "#!/usr/bin/python3\nimport requests, sys\nprint(requests.get(sys.stdin.read(), timeout=5).text, end='')\n"
     plugin = world.program("asks", source, [f"network:granted.example:{web.port}"])
     assert world.daemon.invoke(plugin, f"http://granted.example:{web.port}/x").text.endswith("/x\n")
 
@@ -461,8 +466,9 @@ def test_git_clones_what_it_may(world: World, tmp_path: Path) -> None:
         pytest.skip("git is not installed")
     served = tmp_path / "served.git"
     work = tmp_path / "work"
-    for words in (["git", "init", "-q", str(work)], ["git", "-C", str(work), "-c", "user.name=t", "-c", "user.email=t@t",
-                                                   "commit", "-q", "--allow-empty", "-m", "first"],
+    author = ["-c", "user.name=t", "-c", "user.email=t@t"]
+    for words in (["git", "init", "-q", str(work)],
+                  ["git", "-C", str(work), *author, "commit", "-q", "--allow-empty", "-m", "first"],
                   ["git", "clone", "-q", "--bare", str(work), str(served)],
                   ["git", "-C", str(served), "update-server-info"]):
         subprocess.run(words, check=True, timeout=60)
@@ -481,8 +487,8 @@ def test_a_go_program(world: World, tmp_path: Path) -> None:
         'package main\nimport ("fmt"; "io"; "net/http"; "os")\nfunc main() {\n'
         '\turl, _ := io.ReadAll(os.Stdin)\n\treply, err := http.Get(string(url))\n'
         '\tif err != nil { fmt.Println(err); os.Exit(1) }\n\tio.Copy(os.Stdout, reply.Body)\n}\n', encoding="utf-8")
-    built = subprocess.run([go, "build", "-o", str(tmp_path / "goer"), "main.go"], cwd=tmp_path, check=False, timeout=240,
-                           capture_output=True, text=True,
+    built = subprocess.run([go, "build", "-o", str(tmp_path / "goer"), "main.go"], cwd=tmp_path, check=False,
+                           timeout=240, capture_output=True, text=True,
                            env={**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": ""})
     if built.returncode != 0:
         pytest.skip(f"go does not build here: {built.stderr[-200:]}")

@@ -38,11 +38,6 @@ def test_each_check_of_the_suite_stands_behind_a_promise() -> None:
     assert {check.id for check in catalogue.CHECKS} - named == set()
 
 
-def test_what_comes_later_is_listed_and_is_not_promised() -> None:
-    assert set(IDS.findall(section("Comes with named egress"))) == set(catalogue.COMES_LATER)
-    assert not set(catalogue.COMES_LATER) & set().union(*promises().values())
-
-
 def test_each_check_is_listed_once_with_a_class_of_the_page() -> None:
     ids = [check.id for check in catalogue.CHECKS]
     assert len(ids) == len(set(ids))

@@ -34,14 +34,17 @@ ROOMS = {
                    (GRPC, YAML, TOML, HTTP, SECCOMP, COMMAND_LINE)),
     "sandbox": Room(("sandbox", "kernel/base"), "", (GRPC, YAML, TOML, HTTP, COMMAND_LINE, PROTOBUF, "boost/.*")),
     "config": Room(("config", "kernel/base"), "", (GRPC, HTTP, SECCOMP, COMMAND_LINE, PROTOBUF)),
-    "daemon": Room(("daemon", "kernel", "sandbox", "config"), ".*", ()),
+    "netgate": Room(("netgate", "kernel/base", "sandbox"), r"liongate/v1/netgate\.pb\.h",
+                    (GRPC, YAML, TOML, HTTP, COMMAND_LINE)),
+    "daemon": Room(("daemon", "kernel", "sandbox", "config", "netgate"), ".*", ()),
     "cli": Room(("cli", "kernel/base", "config"), ".*", (SECCOMP,)),
     "sdk/cpp": Room(("sdk/cpp",), r"liongate/v1/frame\.pb\.h",
                     (GRPC, YAML, TOML, HTTP, SECCOMP, COMMAND_LINE, "boost/.*")),
     "runtimes": Room(("runtimes", "kernel/base", "sdk/cpp"), ".*", (GRPC,)),
     "plugins": Room(("plugins", "sdk/cpp"), r"liongate/v1/frame\.pb\.h", (GRPC,)),
 }
-OUR_FOLDERS = ("kernel", "sandbox", "config", "daemon", "cli", "sdk", "runtimes", "plugins", "tests", "bench", "fuzz")
+OUR_FOLDERS = ("kernel", "sandbox", "netgate", "config", "daemon", "cli", "sdk", "runtimes", "plugins", "tests", "bench",
+               "fuzz")
 
 
 def _room_of(path):

@@ -22,7 +22,8 @@ def _narrowed(scene: Any) -> Mapping[str, str]:
 
 
 CHECKS: list[Check] = [
-    check("N01", "connecting anywhere", "D", {"*": NO_FAMILY, "connect of a pair": EPERM}, control=BESIDE, withhold=("network",), short=True),
+    check("N01", "connecting anywhere", "D", {"*": NO_FAMILY, "connect of a pair": EPERM}, control=BESIDE,
+          withhold=("network",), short=True),
     check("N02", "a granted host, another port", "D", AWAY, control=BESIDE, short=True),
     check("N03", "another name than the granted", "D", NO_NAME, control=BESIDE, short=True),
     check("N04", "another raw address", "D", AWAY, control=BESIDE, short=True),
@@ -39,7 +40,9 @@ CHECKS: list[Check] = [
           {"socket": NO_FAMILY, "*": NO_FAMILY}, control=BESIDE, withhold=("network",), short=True),
     check("N13", "RAW, PACKET, NETLINK, VSOCK, ALG, TIPC, KEY, XDP and more", "D", NO_FAMILY, short=True),
     check("N14", "SCTP, DCCP, MPTCP", "D", NO_FAMILY),
-    check("N15", "listening", "D", {"bind and listen": NO_FAMILY, "*": EPERM, "interfaces": only(["lo"])}, withhold=("network",),
+    check("N15", "listening", "D", {"bind and listen": NO_FAMILY, "*": EPERM, "interfaces": only(["lo"])},
+          withhold=("network",),
           short=True),
-    check("N17", "narrowing a grant by a reload cuts what flows", "D", one_of("cut within 1 s"), act=_narrowed, short=True),
+    check("N17", "narrowing a grant by a reload cuts what flows", "D", one_of("cut within 1 s"), act=_narrowed,
+          short=True),
 ]
