@@ -10,6 +10,7 @@ go to build/bench/results.json, one JSON object a line, the machine first. Needs
 Exit codes: 0 measured (a missed target is not a failure); 1 something could not be measured.
 """
 
+import json
 import os
 import re
 import shutil
@@ -21,6 +22,7 @@ from pathlib import Path
 
 import log_peers
 import machine
+import network_peers
 import start_peers
 from processes import BenchError, Server, figures_of, processes_of_namespace, proportional_kb, resident_kb
 from table import Row, Target, print_table
@@ -134,6 +136,33 @@ class Bench:
             if reason:
                 progress(f"{name} is left out: {reason}")
         return found
+
+    # --- network ---
+
+    def group_network(self):
+        latency = "A connection and a byte back (peers: the same client on the host, in a namespace with pasta, slirp4netns)"
+        throughput = "256 MiB from a server on the host's loopback"
+        with network_peers.Server() as server, self.daemon("network") as _:
+            self.control("load-plugin", "--manifest", network_peers.plugin_manifest(self.scratch, server.port))
+            ways = {
+                "straight": network_peers.straight,
+                "pasta": network_peers.pasta,
+                "slirp4netns": network_peers.slirp4netns,
+                "plugin by liongate-netgate": lambda _, port: json.loads(self.control(
+                    "invoke-plugin", "network-client", "--input", f"host-loopback {port}", "--timeout", "100s")),
+            }
+            found = {}
+            for name, measure in ways.items():
+                try:
+                    found[name] = measure(self.scratch, server.port)
+                except (OSError, ValueError, subprocess.TimeoutExpired) as error:
+                    progress(f"{name} is left out: {error}")
+        for group, key, unit in ((latency, "p50_us", "us"), (throughput, "mb_per_s", "MB/s")):
+            for name, figures in found.items():
+                is_reference = name == "straight" or "straight" not in found
+                self.add(group, name, figures[key], unit, p99=figures["p99_us"] if unit == "us" else None,
+                         reference="" if is_reference else "straight",
+                         ratio=None if is_reference else figures[key] / found["straight"][key])
 
     # --- invoke ---
 
@@ -336,7 +365,7 @@ class SharedChain:
         return found
 
 
-GROUPS = ("load", "invoke", "log", "replay", "memory", "start")
+GROUPS = ("load", "invoke", "log", "replay", "memory", "start", "network")
 
 
 def main():

@@ -75,9 +75,10 @@ void TcpFlow::connect(std::size_t index) {
     self->timer_.cancel();
     Fault also_ignored;
     self->outside_.set_option(tcp::no_delay(true), also_ignored);
-    self->opened(address);
+    // What the program has said already goes out before anybody is told.
     self->pump(self->inside_, self->outside_, self->out_, self->bytes_out_);
     self->pump(self->outside_, self->inside_, self->in_, self->bytes_in_);
+    self->opened(address);
   });
 }
 

@@ -87,6 +87,7 @@ def world(make_world: Callable[..., World]) -> World:
 CURL = "exec curl --silent --show-error --max-time 5 \"$@\" $(cat)\n"
 
 
+@pytest.mark.rootless
 def test_curl_reaches_the_host_that_was_granted_and_no_other(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
@@ -101,6 +102,7 @@ def test_curl_reaches_the_host_that_was_granted_and_no_other(world: World) -> No
     assert web.requests == ["/a"]
 
 
+@pytest.mark.rootless
 def test_what_was_reached_and_what_was_refused_are_events_and_counted(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
@@ -206,6 +208,7 @@ print(data.decode(), two.recv(100).decode())
 """
 
 
+@pytest.mark.rootless
 @pytest.mark.parametrize("family", ["4", "6"])
 def test_udp_goes_there_and_back(world: World, family: str) -> None:
     echo = world.serves(UdpEcho())
@@ -288,6 +291,7 @@ def netgate_of(daemon: Daemon) -> int:
     return next(process.pid for process in daemon.processes() if process.name == "liongate-netgat")
 
 
+@pytest.mark.rootless
 def test_a_gate_that_is_killed_is_started_again_and_nobody_else_notices(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
@@ -304,6 +308,7 @@ def test_a_gate_that_is_killed_is_started_again_and_nobody_else_notices(world: W
     assert world.daemon.get("asker").instance_id == plugin.instance_id
 
 
+@pytest.mark.rootless
 def test_the_gate_itself_can_neither_open_files_nor_start_anything(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
@@ -386,6 +391,7 @@ def test_a_stop_cuts_what_flows_at_once(world: World) -> None:
     call.outcome()
 
 
+@pytest.mark.rootless
 # --- grants without a port ---
 
 def test_a_host_without_a_port_is_reached_at_every_port(world: World) -> None:

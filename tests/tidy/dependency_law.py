@@ -43,8 +43,8 @@ ROOMS = {
     "runtimes": Room(("runtimes", "kernel/base", "sdk/cpp"), ".*", (GRPC,)),
     "plugins": Room(("plugins", "sdk/cpp"), r"liongate/v1/frame\.pb\.h", (GRPC,)),
 }
-OUR_FOLDERS = ("kernel", "sandbox", "netgate", "config", "daemon", "cli", "sdk", "runtimes", "plugins", "tests", "bench",
-               "fuzz")
+OUR_FOLDERS = ("kernel", "sandbox", "netgate", "config", "daemon", "cli", "sdk", "runtimes", "plugins", "tests",
+               "bench", "fuzz")
 
 
 def _room_of(path):

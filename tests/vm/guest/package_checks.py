@@ -10,9 +10,11 @@ from harness import check, ok, one_line, read, require, run
 UNITS = "/lib/systemd/system"
 EXPOSURE_MAX = 2.0
 LAUNCHER_EXPOSURE_MAX = 5.0
-PROGRAMS = ["/usr/bin/liongated", "/usr/bin/liongatectl", "/usr/lib/liongate/liongate-launcher"]
+PROGRAMS = ["/usr/bin/liongated", "/usr/bin/liongatectl", "/usr/lib/liongate/liongate-launcher",
+            "/usr/lib/liongate/liongate-netgate"]
 FILES = [*PROGRAMS, f"{UNITS}/liongated.service", f"{UNITS}/liongate-launcher.socket",
-         f"{UNITS}/liongate-launcher@.service", "/lib/systemd/user/liongated.service",
+         f"{UNITS}/liongate-launcher@.service", f"{UNITS}/liongate-netgate.socket",
+         f"{UNITS}/liongate-netgate@.service", "/lib/systemd/user/liongated.service",
          "/usr/lib/sysusers.d/liongate.conf", "/usr/lib/tmpfiles.d/liongate.conf",
          "/usr/lib/liongate/plugins/hello/manifest.toml", "/usr/lib/liongate/plugins/hello-python/manifest.toml",
          "/usr/share/bash-completion/completions/liongatectl"]
@@ -87,6 +89,14 @@ def launcher_exposure():
     level, word = exposure("liongate-launcher@0.service")
     require(level < LAUNCHER_EXPOSURE_MAX, f"{level} {word}")
     return f"{level} {word}: what makes user namespaces, mounts and plugins' users"
+
+
+@check("P8", "systemd-analyze security of what speaks to the network", f"exposure under {EXPOSURE_MAX}",
+       needs_sandbox=False)
+def netgate_exposure():
+    level, word = exposure("liongate-netgate@0.service")
+    require(level < EXPOSURE_MAX, f"{level} {word}")
+    return f"{level} {word}"
 
 
 @check("P7", "the shipped configuration file is valid and says the defaults", "exit 0", needs_sandbox=False)

@@ -2,8 +2,9 @@
 
 import os
 import re
+import subprocess
 
-from harness import check, ctl, ctl_ok, one_line, read, require, wait_for
+from harness import check, ctl, ctl_ok, one_line, read, require, run, wait_for
 from unit_checks import status_of
 
 PLUGINS = "/usr/lib/liongate/plugins"
@@ -110,3 +111,47 @@ def policy_holds():
     require(refused.code == 6 and "PERMISSION_DENIED" in refused.err, str(refused))
     wait_for("the event", lambda: "Denied" in ctl("replay-log").out or "LoadFailed" in ctl("replay-log").out)
     return one_line(refused.err)
+
+
+ASKER = """#!/usr/bin/python3
+import urllib.request
+for url in ("http://host-loopback:8080/", "http://192.0.2.1:8080/"):
+    try:
+        print(urllib.request.urlopen(url, timeout=20).status)
+    except OSError as error:
+        print(getattr(error, "reason", error))
+"""
+ASKER_MANIFEST = """name = "asker"
+version = "0.1.0"
+entry_point = "./asker"
+runtime = "command"
+permissions = ["network:host-loopback:8080"]
+"""
+
+
+@check("S8", "a granted host through the gate's own unit",
+       "200; another address is reset, and an event; the gate's user is nobody else's")
+def network_story():
+    folder = "/opt/asker"
+    os.makedirs(folder, exist_ok=True)
+    for name, text, mode in (("asker", ASKER, 0o755), ("manifest.toml", ASKER_MANIFEST, 0o644)):
+        with open(f"{folder}/{name}", "w", encoding="utf-8") as file:
+            file.write(text)
+        os.chmod(f"{folder}/{name}", mode)
+    server = subprocess.Popen(["python3", "-m", "http.server", "--bind", "127.0.0.1", "8080"], cwd="/opt",
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        wait_for("the server", lambda: run("ss", "-ltn", "sport = :8080").out.count("LISTEN") > 0)
+        load("asker", "/opt")
+        said = one_line(invoke("asker", ""))
+    finally:
+        server.kill()
+    require(said.startswith("200") and "reset" in said, said)
+    events = ctl_ok("replay-log", "--plugin", "asker").out
+    require("NetworkFlowOpened" in events and "PermissionDenied" in events, events)
+    gate = run("pgrep", "--full", "--list-full", "liongate-netgate").out.split()
+    require(gate, "no liongate-netgate runs")
+    user = re.search(r"^Uid:\s+(\d+)", read(f"/proc/{gate[0]}/status"), re.MULTILINE)[1]
+    require(user not in ("0", str(os.stat("/var/lib/liongate").st_uid)), f"it runs as {user}")
+    ctl_ok("unload-plugin", "asker")
+    return f"{said}; the gate is uid {user}"

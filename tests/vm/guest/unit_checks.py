@@ -83,7 +83,8 @@ def reloads():
         # The test plugins ask for more than production grants by itself.
         file.write("environment: production\nlog_level: info\n"
                    "policy:\n  - {plugin: 'fork-bomb', permission: 'process', allow: true}\n"
-                   "  - {plugin: 'hello-command', permission: '*', allow: true}\n")
+                   "  - {plugin: 'hello-command', permission: '*', allow: true}\n"
+                   "  - {plugin: 'asker', permission: 'network:host-loopback:8080', allow: true}\n")
     ok("systemctl", "reload", "liongated")
     wait_for("ConfigChanged", lambda: "ConfigChanged" in ctl("replay-log").out)
     require(main_pid() == pid, "the daemon was restarted by it")
