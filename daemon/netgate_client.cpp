@@ -1,11 +1,13 @@
 #include "daemon/netgate_client.h"
 
+#include <fcntl.h>
 #include <spawn.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 #include <csignal>
 #include <cstring>
@@ -20,6 +22,7 @@ constexpr int kRestartsMax = 5;
 constexpr std::chrono::seconds kRestartWindow{60};
 constexpr std::chrono::milliseconds kRestartDelay{100};
 constexpr int kGateReportsPerTurn = 64;
+constexpr std::size_t kOutgoingMax = 65'536;
 constexpr int kControlFd = 3;  // as netgate/main.cpp expects it
 
 std::string permission_text(const v1::Refused& refused) {
@@ -174,6 +177,7 @@ void NetgateClient::start() {
 
 void NetgateClient::on_lost() {
   socket_.reset();
+  outgoing_.clear();
   reap();
   for (auto& [id, open] : gates_) {
     for (const auto& [flow_id, flow] : std::exchange(open.flows, {})) {
@@ -205,14 +209,41 @@ void NetgateClient::on_lost() {
 
 // --- what is said ---
 
+// Never ends the gate from here: callers walk the gates. One that takes nothing for long is one that hangs.
 void NetgateClient::send(const v1::GateRequest& request, const std::vector<int>& descriptors) {
   if (!socket_) return;
-  const std::string text = request.SerializeAsString();
-  // The gate reads whatever comes and answers nothing meanwhile: one whose socket is full hangs.
-  if (const auto sent = sandbox::send_packet(socket_->native_handle(), std::as_bytes(std::span(text)), descriptors);
-      !sent && sent.error().sys_errno == EAGAIN) {
-    handlers_.on_warning("liongate-netgate hangs: it is ended");
-    on_lost();
+  if (outgoing_.size() >= kOutgoingMax) {
+    boost::asio::post(io_, [this] {
+      if (outgoing_.size() < kOutgoingMax) return;
+      handlers_.on_warning("liongate-netgate takes no more requests: it is ended");
+      on_lost();
+    });
+    return;
+  }
+  Outgoing& next = outgoing_.emplace_back();
+  next.bytes = request.SerializeAsString();
+  // Copies: the gate may be closed before this is sent.
+  for (const int descriptor : descriptors) next.descriptors.emplace_back(::fcntl(descriptor, F_DUPFD_CLOEXEC, 3));
+  send_waiting();
+}
+
+void NetgateClient::send_waiting() {
+  while (socket_ && !waits_to_send_ && !outgoing_.empty()) {
+    const Outgoing& next = outgoing_.front();
+    std::vector<int> descriptors;
+    for (const UniqueFd& descriptor : next.descriptors) descriptors.push_back(descriptor.get());
+    const auto sent = sandbox::send_packet(socket_->native_handle(), std::as_bytes(std::span(next.bytes)), descriptors);
+    if (!sent && sent.error().sys_errno == EAGAIN) {
+      waits_to_send_ = true;
+      socket_->async_wait(boost::asio::posix::stream_descriptor::wait_write,
+                          [this](const boost::system::error_code& fault) {
+                            waits_to_send_ = false;
+                            if (!fault) send_waiting();
+                          });
+      return;
+    }
+    // A gate that has gone is noticed where it is listened for.
+    outgoing_.pop_front();
   }
 }
 

@@ -13,6 +13,7 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -65,6 +66,10 @@ class NetgateClient {
   pid_t pid() const { return pid_; }
 
  private:
+  struct Outgoing {
+    std::string bytes;
+    std::vector<UniqueFd> descriptors;
+  };
   struct Flow {
     std::string host;
     std::uint32_t port = 0;
@@ -82,6 +87,7 @@ class NetgateClient {
   void send_settings();
   void send_open(GateId id, const Open& open);
   void send(const v1::GateRequest& request, const std::vector<int>& descriptors);
+  void send_waiting();
   void wait();
   void on_readable();
   void take(const v1::GateReport& report);
@@ -93,6 +99,8 @@ class NetgateClient {
   config::NetworkConfig settings_;
   Handlers handlers_;
   std::optional<boost::asio::posix::stream_descriptor> socket_;
+  std::deque<Outgoing> outgoing_;  // what the socket did not take yet, in order
+  bool waits_to_send_ = false;
   pid_t pid_ = 0;
   boost::asio::steady_timer restart_timer_;
   bool restart_waits_ = false;

@@ -87,6 +87,11 @@ Result<void> confine() {
   const auto failed = [](const char* step) {
     return make_errno_error(Reason::kSandboxUnavailable, std::string("liongate-netgate: ") + step, errno);
   };
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) == 0) {
+    files.rlim_cur = files.rlim_max;  // two for each connection of each plugin
+    ::setrlimit(RLIMIT_NOFILE, &files);
+  }
   if (!set_limit(RLIMIT_CORE, 0) || !set_limit(RLIMIT_NPROC, 0)) return failed("limits");
   if (::prctl(PR_SET_DUMPABLE, 0) != 0) return failed("dumpable");
   if (has_capabilities() && !sandbox::drop_all_capabilities()) return failed("capabilities");

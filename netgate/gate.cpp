@@ -22,6 +22,7 @@ constexpr std::uint16_t kDnsPort = 53;
 constexpr int kDatagramsPerTurn = 64;
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kUdpIdleMax{60};
+constexpr std::chrono::milliseconds kAcceptPause{100};
 constexpr int kIpv6FreeBind = 78;  // IPV6_FREEBIND: an answer may come from an address that is only routed here
 
 Address address_of(const in6_addr& raw) {
@@ -115,11 +116,12 @@ bool is_ipv6_socket(int socket) {
 }  // namespace
 
 struct Gate::Door {
-  Door(boost::asio::io_context& io, std::uint16_t at) : port(at), acceptor(io), datagrams(io) {}
+  Door(boost::asio::io_context& io, std::uint16_t at) : port(at), acceptor(io), datagrams(io), pause(io) {}
   std::uint16_t port;
   bool is_ipv6 = false;
   Tcp::acceptor acceptor;
   boost::asio::posix::stream_descriptor datagrams;
+  boost::asio::steady_timer pause;
 };
 
 struct Gate::DnsConnection {
@@ -186,6 +188,7 @@ void Gate::close() {
     Fault ignored;
     door->acceptor.close(ignored);
     door->datagrams.close(ignored);
+    door->pause.cancel();
   }
   doors_.clear();
   denials_.flush(Clock::now(), true);
@@ -250,8 +253,16 @@ void Gate::refuse(std::string action, const Verdict& verdict, std::uint16_t port
 void Gate::accept(const std::shared_ptr<Door>& door) {
   door->acceptor.async_accept([self = shared_from_this(), door](const Fault& fault, Tcp::socket socket) {
     if (self->closed_ || fault == boost::asio::error::operation_aborted) return;
-    if (!fault) self->take_connection(std::move(socket), door->port);
-    self->accept(door);
+    if (!fault) {
+      self->take_connection(std::move(socket), door->port);
+      self->accept(door);
+      return;
+    }
+    // Most likely no descriptor is left: what waits at the door waits until one is, without a spin.
+    door->pause.expires_after(kAcceptPause);
+    door->pause.async_wait([self, door](const Fault& stopped) {
+      if (!stopped && !self->closed_) self->accept(door);
+    });
   });
 }
 
