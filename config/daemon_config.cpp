@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t kConfigBytesMax = 256 * 1024;
 constexpr std::size_t kPathBytesMax = 4095;
 constexpr std::size_t kPatternBytesMax = 4096;
-constexpr std::size_t kPolicyRulesMax = 1024;
+constexpr std::size_t kInlineRulesMax = 1024;  // more belong into a policy file
 constexpr int kReadyTimeoutMsMax = 10 * 60 * 1000;
 constexpr int kStopGraceMsMax = 10 * 60 * 1000;
 constexpr int kBusyPollUsMax = 10'000;
@@ -102,12 +102,9 @@ class ConfigReader {
     read_number("snapshot_every_bytes", config_.snapshot_every_bytes, kSnapshotEveryBytesMin, kSnapshotEveryBytesMax);
     read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
                 kLogCheckpointIntervalMsMax);
-    // An empty text stands for "beside liongated" here, and for the default range below.
-    if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
-      config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");
-    } else {
-      read_path("launcher_path", config_.launcher_path, kPathBytesMax);
-    }
+    // An empty text stands for "beside liongated", "beside this file", and for the default range below.
+    read_path_or_none("launcher_path", config_.launcher_path);
+    read_path_or_none("policy_file", config_.policy_file);
     read_uid_range();
     read_allow_degraded();
   }
@@ -140,6 +137,15 @@ class ConfigReader {
       return;
     }
     target = *path;
+  }
+
+  void read_path_or_none(std::string_view key, std::string& target) {
+    const Node* node = reader_.get(key);
+    if (node != nullptr && node->text.empty()) {
+      target = reader_.text(key, kPathBytesMax).value_or("");
+    } else {
+      read_path(key, target, kPathBytesMax);
+    }
   }
 
   template <typename Number>
@@ -213,8 +219,8 @@ class ConfigReader {
   void read_policy() {
     const Node* list = reader_.get("policy");
     if (list == nullptr) return;
-    if (!list->is(NodeKind::kList) || list->items.size() > kPolicyRulesMax) {
-      reader_.fault(*list, "policy", "must be a list of at most " + std::to_string(kPolicyRulesMax) + " rules",
+    if (!list->is(NodeKind::kList) || list->items.size() > kInlineRulesMax) {
+      reader_.fault(*list, "policy", "must be a list of at most " + std::to_string(kInlineRulesMax) + " rules",
                     "write - {plugin: \"*\", permission: \"fs_read:/srv/*\", allow: true}");
       return;
     }
@@ -233,7 +239,9 @@ class ConfigReader {
     TableReader reader(node, field + ".", faults_);
     PolicyRule rule;
     rule.plugin = reader.text("plugin", kPatternBytesMax).value_or("*");
-    rule.permission = reader.text("permission", kPatternBytesMax).value_or("*");
+    rule.permissions = {reader.text("permission", kPatternBytesMax).value_or("*")};
+    // Its place in this list, which is not the one it has behind the rules of a policy file.
+    rule.name = "rule " + std::to_string(config_.policy.size() + 1);
     if (reader.get("allow") == nullptr) {
       faults_.add(node.line, reader.field("allow"), "is missing", "write allow: true or allow: false");
     }

@@ -130,13 +130,14 @@ void Orchestrator::load(LoadRequest request, PluginDone done) {
   });
 }
 
-void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, PluginDone done) {
+void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, Consent consent,
+                          PluginDone done) {
   PluginActor* found = find_plugin(plugin);
   if (shutting_down_ || found == nullptr) {
     done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
     return;
   }
-  loader_.reload(*found, caller_uid, actor, [this, done = std::move(done)](Result<PluginId> loaded) {
+  loader_.reload(*found, caller_uid, actor, consent, [this, done = std::move(done)](Result<PluginId> loaded) {
     PluginActor* reloaded = loaded ? find_plugin(loaded->str()) : nullptr;
     if (!loaded) {
       done(std::move(loaded).error());
@@ -146,6 +147,33 @@ void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std
       done(view(*reloaded));
     }
   });
+}
+
+void Orchestrator::explain(const std::string& plugin, const ExplainDone& done) {
+  const registry::PluginRecord* record = registry_.find(plugin);
+  if (record == nullptr) {
+    done(not_found(plugin));
+    return;
+  }
+  done(Explanation{record->id.str(), record->name(), policy::decide(context_.settings.policy, record->loaded())});
+}
+
+void Orchestrator::explain(registry::PluginSource source, const std::string& caller, ExplainDone done) {
+  context_.inspector.inspect(
+      std::move(source), [this, caller, done = std::move(done)](Result<v1::PluginLoaded> inspected) {
+        if (!inspected) {
+          done(std::move(inspected).error());
+          return;
+        }
+        inspected->set_caller(caller);
+        done(Explanation{"", inspected->manifest().name(), policy::decide(context_.settings.policy, *inspected)});
+      });
+}
+
+std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> Orchestrator::list_grants() const {
+  std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> grants;
+  for (const registry::PluginRecord* record : registry_.list()) grants.emplace_back(record->id, record->loaded_shared);
+  return grants;
 }
 
 void Orchestrator::command(const std::string& plugin, const std::string& actor, Command what, PluginDone done) {

@@ -89,6 +89,8 @@ class PluginActor final : private supervision::InstanceListener {
   void finish_command(Result<void> result);
 
   enum class StartKind { kByRequest, kBySupervisor };
+  // Asks the policy of today. Grants that differ from those on record are recorded; a refusal is, too, and returned.
+  Result<void> ask_policy(const std::string& actor);
   void begin_start(StartKind kind, const std::string& actor, Done done);
   void launch(StartKind kind, const std::string& actor, Done done);
   void on_start_failed(StartKind kind, const std::string& actor, Error error, Done done);

@@ -105,7 +105,7 @@ policy:
   CHECK(config.allow_degraded == std::vector<std::string>{"landlock", "session_keyring"});
   REQUIRE(config.policy.size() == 2);
   CHECK(config.policy[0].plugin == "hello");
-  CHECK(config.policy[0].permission == "fs_read:/srv/*");
+  CHECK(config.policy[0].permissions == std::vector<std::string>{"fs_read:/srv/*"});
   CHECK(config.policy[0].allow);
   CHECK(config.policy[1].plugin == "*");
   CHECK_FALSE(config.policy[1].allow);
@@ -202,7 +202,7 @@ TEST_CASE("what is printed parses back to the same") {
   DaemonConfig config = config_of("environment: staging\nlog_level: error\nstop_grace_ms: 7\n");
   config.state_dir = "/srv/with \"quotes\" and # signs";
   config.socket = "/srv/s.sock";
-  config.policy = {{"a*", "fs_read:/srv/*", true}, {"*", "process", false}};
+  config.policy = {{"a*", {"fs_read:/srv/*"}, true}, {"*", {"process"}, false}};
   const std::string yaml = to_yaml(config);
   const DaemonConfig again = config_of(yaml);
   CHECK(to_yaml(again) == yaml);

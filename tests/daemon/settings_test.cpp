@@ -33,7 +33,7 @@ TEST_CASE("the kernel gets what was configured") {
   config.ready_timeout_ms = 2;
   config.stop_grace_ms = 3;
   config.durability = config::DurabilityMode::kBatch;
-  config.policy = {{"log-*", "fs_read:*", true}, {"*", "process", false}};
+  config.policy = {{"log-*", {"fs_read:*"}, true}, {"*", {"process"}, false}};
   config.state_dir = "/var/lib/liongate";
   config.socket = "/run/liongate/control.sock";
   const orchestrator::Settings settings = to_settings(config);
@@ -44,7 +44,7 @@ TEST_CASE("the kernel gets what was configured") {
   REQUIRE(settings.policy.rules.size() == 2);
   CHECK(settings.policy.rules[0].plugin == "log-*");
   CHECK(settings.policy.rules[0].allow);
-  CHECK(settings.policy.rules[1].permission == "process");
+  CHECK(settings.policy.rules[1].permissions == Keys{"process"});
   CHECK_FALSE(settings.policy.rules[1].allow);
   CHECK(settings.policy.protected_folders == Keys{"/var/lib/liongate", "/run/liongate/control.sock"});
 }
@@ -74,7 +74,7 @@ TEST_CASE("every durability mode has its counterpart") {
 
 TEST_CASE("the same configuration has no changes") {
   DaemonConfig config;
-  config.policy = {{"a", "b", true}};
+  config.policy = {{"a", {"b"}, true}};
   CHECK(changed(config, config).empty());
 }
 
@@ -92,14 +92,14 @@ TEST_CASE("keys that hold at once are told as changed") {
 
 TEST_CASE("any difference between policies is a change: more rules, fewer, another order, another word") {
   DaemonConfig before;
-  before.policy = {{"a", "x", true}, {"b", "y", false}};
-  for (const std::vector<config::PolicyRule>& policy :
-       std::vector<std::vector<config::PolicyRule>>{{},
-                                                    {{"a", "x", true}},
-                                                    {{"a", "x", true}, {"b", "y", false}, {"c", "z", true}},
-                                                    {{"b", "y", false}, {"a", "x", true}},
-                                                    {{"a", "x", true}, {"b", "y", true}},
-                                                    {{"a", "x", true}, {"b", "z", false}}}) {
+  before.policy = {{"a", {"x"}, true}, {"b", {"y"}, false}};
+  for (const std::vector<PolicyRule>& policy :
+       std::vector<std::vector<PolicyRule>>{{},
+                                            {{"a", {"x"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"y"}, false}, {"c", {"z"}, true}},
+                                            {{"b", {"y"}, false}, {"a", {"x"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"y"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"z"}, false}}}) {
     DaemonConfig after = before;
     after.policy = policy;
     CHECK(changed(before, after) == Keys{"policy"});
