@@ -249,7 +249,7 @@ Result<std::vector<PolicyRule>> load_policy_file(const std::string& path, Enviro
   if (!text) {
     Error error = make_error(Reason::kInvalidConfig, text.error().message);
     error.sys_errno = text.error().sys_errno;
-    error.hint = "name a readable policy file, or remove `policy_file` from the configuration";
+    error.hint = "name a policy file that can be read";
     return error;
   }
   return parse_policy_file(*text, path, environment);

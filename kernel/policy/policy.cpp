@@ -108,9 +108,8 @@ class Judge {
     const std::string name = name_of(*match.rule);
     const std::string words = "policy " + name + " (" + match.rule->plugin + ", " + *match.pattern + ") ";
     if (!match.rule->allow) {
-      return refused(
-          name, words + "denies it" + (match.rule->reason.empty() ? "" : ": " + match.rule->reason),
-          "remove the permission, or have the operator put a rule that allows it before " + name + " of the policy");
+      return refused(name, words + "denies it" + (match.rule->reason.empty() ? "" : ": " + match.rule->reason),
+                     "remove the permission, or have the operator put a rule that allows it before " + name);
     }
     granting_.insert(match.rule);
     return granted(name, words + "allows it", "a rule that denies it before " + name);

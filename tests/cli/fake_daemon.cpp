@@ -45,6 +45,23 @@ class FakeDaemon::Plugins final : public v1::PluginService::Service {
     *response->mutable_plugin() = fake_.plugin;
     return fake_.status;
   }
+  grpc::Status ReloadPlugin(grpc::ServerContext*, const v1::ReloadPluginRequest* request,
+                            v1::ReloadPluginResponse* response) override {
+    fake_.reload_request = *request;
+    *response->mutable_plugin() = fake_.plugin;
+    return fake_.status;
+  }
+  grpc::Status ExplainPermissions(grpc::ServerContext*, const v1::ExplainPermissionsRequest* request,
+                                  v1::ExplainPermissionsResponse* response) override {
+    fake_.explain_request = *request;
+    *response = fake_.explanation;
+    return fake_.status;
+  }
+  grpc::Status ListPermissions(grpc::ServerContext*, const v1::ListPermissionsRequest*,
+                               v1::ListPermissionsResponse* response) override {
+    *response = fake_.permissions;
+    return fake_.status;
+  }
   grpc::Status GetPlugin(grpc::ServerContext*, const v1::GetPluginRequest* request,
                          v1::GetPluginResponse* response) override {
     fake_.selector = request->plugin();

@@ -39,9 +39,13 @@ class FakeDaemon {
   v1::VerifyLogResponse report;
   v1::VerifyLogRequest verify_request;
   v1::Plugin plugin;
+  v1::ExplainPermissionsResponse explanation;
+  v1::ListPermissionsResponse permissions;
 
   // What was asked.
   v1::LoadPluginRequest load_request;
+  v1::ReloadPluginRequest reload_request;
+  v1::ExplainPermissionsRequest explain_request;
   v1::InvokePluginRequest invoke_request;
   v1::ReplayEventsRequest replay_request;
   std::string selector;
