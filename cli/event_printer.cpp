@@ -17,12 +17,18 @@ struct Deed {
   const char* outcome;
 };
 constexpr Deed kDeeds[] = {
-    {"DaemonStarted", "start daemon", "allowed"}, {"DaemonStopping", "stop daemon", "allowed"},
+    {"DaemonStarted", "start daemon", "allowed"},
+    {"DaemonStopping", "stop daemon", "allowed"},
     {"PermissionDenied", "", "denied"},  // says itself what was tried
-    {"PermissionsGranted", "grant", "allowed"},   {"PluginConfigChanged", "configure", "allowed"},
-    {"PluginInvoked", "invoke", "allowed"},       {"PluginLoaded", "load", "allowed"},
-    {"PluginLoadFailed", "load", "failed"},       {"PluginReloaded", "reload", "allowed"},
-    {"PluginStarted", "start", "allowed"},        {"PluginStopping", "stop", "allowed"},
+    {"PermissionOverridden", "change permission", "allowed"},
+    {"PermissionsGranted", "grant", "allowed"},
+    {"PluginConfigChanged", "configure", "allowed"},
+    {"PluginInvoked", "invoke", "allowed"},
+    {"PluginLoaded", "load", "allowed"},
+    {"PluginLoadFailed", "load", "failed"},
+    {"PluginReloaded", "reload", "allowed"},
+    {"PluginStarted", "start", "allowed"},
+    {"PluginStopping", "stop", "allowed"},
     {"PluginUnloaded", "unload", "allowed"},
 };
 

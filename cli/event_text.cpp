@@ -107,6 +107,9 @@ std::string system_detail(const v1::Event& event) {
       return denial_text(event.permission_denied());
     case v1::Event::kPermissionsGranted:
       return grants_text(event.permissions_granted().grants());
+    case v1::Event::kPermissionOverridden:
+      return event.permission_overridden().permission() +
+             (event.permission_overridden().granted() ? " granted" : " revoked");
     case v1::Event::kSandboxPosture:
       return posture_text(event.sandbox_posture().posture());
     default:

@@ -25,10 +25,13 @@ void print_decision(Context& context, const std::string& subject, const v1::Poli
               << one_line(decision.environment());
   if (decision.permissions().empty()) context.out << "; it asks for no permission";
   context.out << '\n';
-  if (!decision.permissions().empty()) {
+  if (!decision.permissions().empty() || !decision.revoked().empty()) {
     Table table({"PERMISSION", "DECISION", "RULE", "WHY", "WHAT WOULD CHANGE IT"});
     for (const v1::PermissionDecision& one : decision.permissions()) {
       table.add({one.permission(), word_of(one.granted()), one.rule(), one.why(), one.remedy()});
+    }
+    for (const v1::PermissionDecision& one : decision.revoked()) {
+      table.add({one.permission(), "revoked", one.rule(), one.why(), one.remedy()});
     }
     context.out << '\n';
     table.flush(context);

@@ -193,6 +193,7 @@ ExitCode run(std::vector<std::string> arguments, std::ostream& out, std::ostream
   add_list_permissions(program);
   add_explain_permissions(program);
   add_test_policy(program);
+  add_permission_verbs(program);
   add_check_host(program);
   add_reload_config(program);
   add_shutdown(program);

@@ -25,8 +25,7 @@ v1::PluginLoaded plugin_of(const Manifest& manifest, const TestOptions& options)
   *loaded.mutable_manifest() = message_of(manifest);
   loaded.mutable_manifest()->clear_permissions();
   for (const Permission& permission : manifest.permissions) {
-    const std::string argument = permission.argument.empty() ? "" : ":" + permission.argument;
-    loaded.mutable_manifest()->add_permissions(std::string(config::name_of(permission.kind)) + argument);
+    loaded.mutable_manifest()->add_permissions(config::canonical_text(permission));
   }
   std::error_code ignored;
   const std::filesystem::path path = std::filesystem::absolute(options.manifest, ignored).lexically_normal();

@@ -166,6 +166,11 @@ Result<Permission> parse_permission(std::string_view text) {
   return permission;
 }
 
+std::string canonical_text(const Permission& permission) {
+  std::string text(name_of(permission.kind));
+  return permission.argument.empty() ? text : text + ":" + permission.argument;
+}
+
 PatternFault check_permission_pattern(std::string_view pattern) {
   const std::string_view word = pattern.substr(0, pattern.find(':'));
   // With a wildcard in the kind it may mean several; those are not looked into.

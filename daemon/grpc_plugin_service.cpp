@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "config/manifest_parser.h"
 #include "daemon/call_messages.h"
 #include "kernel/base/limits.h"
 
@@ -211,6 +212,28 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
       });
 }
 
+template <typename Response>
+void GrpcPluginService::change_permission(auto call, const Caller& caller, policy::Override what) {
+  Result<Permission> permission = config::parse_permission(call->request().permission());
+  if (!permission) {
+    Error error = std::move(permission).error();
+    if (error.reason != Reason::kUnknownPermission) error.reason = Reason::kInvalidArgument;
+    call->fail(error);
+    return;
+  }
+  kernel_.override_permission(call->request().plugin(), config::canonical_text(*permission), what, caller.actor,
+                              [call](Result<v1::Plugin> plugin) {
+                                if (!plugin) {
+                                  call->fail(plugin.error());
+                                  return;
+                                }
+                                Response response;
+                                response.set_restart_needed(plugin->pid() != 0);
+                                *response.mutable_plugin() = std::move(*plugin);
+                                call->finish(response);
+                              });
+}
+
 void GrpcPluginService::serve_permissions(const GrpcEdge& edge) {
   edge.serve<PluginRpc, v1::ExplainPermissionsRequest, v1::ExplainPermissionsResponse>(
       service_, &PluginRpc::RequestExplainPermissions, [this](auto call, const Caller& caller) {
@@ -236,6 +259,14 @@ void GrpcPluginService::serve_permissions(const GrpcEdge& edge) {
         } else {
           call->fail(make_error(Reason::kInvalidArgument, "target: plugin or manifest_path must be given"));
         }
+      });
+  edge.serve<PluginRpc, v1::GrantPermissionRequest, v1::GrantPermissionResponse>(
+      service_, &PluginRpc::RequestGrantPermission, [this](auto call, const Caller& caller) {
+        change_permission<v1::GrantPermissionResponse>(call, caller, policy::Override::kGrant);
+      });
+  edge.serve<PluginRpc, v1::RevokePermissionRequest, v1::RevokePermissionResponse>(
+      service_, &PluginRpc::RequestRevokePermission, [this](auto call, const Caller& caller) {
+        change_permission<v1::RevokePermissionResponse>(call, caller, policy::Override::kRevoke);
       });
   edge.serve<PluginRpc, v1::ListPermissionsRequest, v1::ListPermissionsResponse>(
       service_, &PluginRpc::RequestListPermissions, [this](auto call, const Caller&) {

@@ -12,7 +12,8 @@ _liongatectl() {
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
     replay-log verify-log repair-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown
-    validate-manifest list-permissions explain-permissions test-policy version'
+    validate-manifest list-permissions explain-permissions test-policy grant-permission
+    revoke-permission version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -45,7 +46,7 @@ _liongatectl() {
       mapfile -t COMPREPLY < <(compgen -W 'DaemonStarted DaemonStopping DaemonStopped LogRecovered PluginLoaded
         PluginLoadFailed PluginStarted PluginStopping PluginStopped PluginUnloaded PluginReloaded PluginFailed
         InstanceCreated InstanceCrashed InstanceRestarted PluginInvoked PluginResult PluginError PluginLog
-        PermissionDenied PermissionsGranted SandboxPosture PluginConfigChanged ConfigChanged' -- "$cur")
+        PermissionDenied PermissionsGranted PermissionOverridden SandboxPosture PluginConfigChanged ConfigChanged' -- "$cur")
       return
       ;;
     --environment)
@@ -78,6 +79,7 @@ _liongatectl() {
     load-plugin) flags+=' --manifest --replace --no-start --accept-permissions' ;;
     reload-plugin) flags+=' --plugin-id --accept-permissions' ;;
     explain-permissions) flags+=' --plugin-id --manifest' ;;
+    grant-permission | revoke-permission) flags+=' --plugin-id --permission' ;;
     test-policy) flags+=' --policy --manifest --environment --caller' ;;
     run-plugin)
       flags+=' --manifest --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
@@ -108,7 +110,7 @@ _liongatectl() {
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
     invoke-plugin | get-plugin | get-plugin-health | get-plugin-logs | set-plugin-config | unload-plugin | \
-      explain-permissions | reload-plugin | start-plugin | stop-plugin | restart-plugin | pause-plugin | resume-plugin)
+      explain-permissions | grant-permission | revoke-permission | reload-plugin | start-plugin | stop-plugin | restart-plugin | pause-plugin | resume-plugin)
       mapfile -t COMPREPLY < <(compgen -W "$(_liongatectl_plugins "${where[@]}")" -- "$cur")
       ;;
   esac

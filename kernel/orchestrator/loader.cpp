@@ -108,6 +108,9 @@ std::optional<policy::Refusal> Loader::ask_consent(Load& load) {
 }
 
 Result<void> Loader::check_policy(Load& load) {
+  if (const registry::PluginRecord* present = context_.registry.find(load.loaded.manifest().name())) {
+    policy::carry_overrides(present->loaded(), load.loaded);
+  }
   const v1::PolicyDecision decision = policy::decide(context_.settings.policy, load.loaded);
   auto refusal = policy::refusal_in(decision);
   if (!refusal) refusal = ask_consent(load);

@@ -176,13 +176,21 @@ std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> Orches
   return grants;
 }
 
-void Orchestrator::command(const std::string& plugin, const std::string& actor, Command what, PluginDone done) {
+void Orchestrator::override_permission(const std::string& plugin, const std::string& permission, policy::Override what,
+                                       const std::string& actor, PluginDone done) {
+  const auto change = [&](PluginActor& found, PluginActor::Done finish) {
+    found.override_permission(permission, what, actor, std::move(finish));
+  };
+  command(plugin, change, std::move(done));
+}
+
+void Orchestrator::command(const std::string& plugin, const Command& what, PluginDone done) {
   PluginActor* found = find_plugin(plugin);
   if (shutting_down_ || found == nullptr) {
     done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
     return;
   }
-  (found->*what)(actor, [this, id = found->record().id, done = std::move(done)](Result<void> result) {
+  what(*found, [this, id = found->record().id, done = std::move(done)](Result<void> result) {
     PluginActor* present = find_plugin(id.str());
     if (!result) {
       done(std::move(result).error());
@@ -195,15 +203,21 @@ void Orchestrator::command(const std::string& plugin, const std::string& actor, 
 }
 
 void Orchestrator::start(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::start, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.start(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::stop(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::stop, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.stop(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::restart(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::restart, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.restart(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::unload(const std::string& plugin, const std::string& actor, PluginDone done) {

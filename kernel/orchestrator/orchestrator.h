@@ -108,6 +108,9 @@ class Orchestrator final : private PluginHost {
   using ExplainDone = std::function<void(Result<Explanation>)>;
   void explain(const std::string& plugin, const ExplainDone& done);
   void explain(registry::PluginSource source, const std::string& caller, ExplainDone done);
+  // See PluginActor::override_permission.
+  void override_permission(const std::string& plugin, const std::string& permission, policy::Override what,
+                           const std::string& actor, PluginDone done);
   // What each loaded plugin was granted at its last load, reload or start.
   std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> list_grants() const;
 
@@ -153,8 +156,8 @@ class Orchestrator final : private PluginHost {
   PluginActor& add_plugin(const PluginId& id, std::shared_ptr<supervision::PluginLog> log) override;
   PluginActor* find_plugin(std::string_view id_or_name) override;
 
-  using Command = void (PluginActor::*)(const std::string&, PluginActor::Done);
-  void command(const std::string& plugin, const std::string& actor, Command what, PluginDone done);
+  using Command = std::function<void(PluginActor&, PluginActor::Done)>;
+  void command(const std::string& plugin, const Command& what, PluginDone done);
   v1::Plugin view(PluginActor& plugin);
   Error not_found(const std::string& plugin) const;
   Result<void> record_start(const DaemonIdentity& identity, const snapshot::ReplayedState& replayed);

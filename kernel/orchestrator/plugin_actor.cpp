@@ -142,24 +142,6 @@ void PluginActor::start(const std::string& actor, Done done) {
       std::move(done));
 }
 
-Result<void> PluginActor::ask_policy(const std::string& actor) {
-  const v1::PolicyDecision decision = policy::decide(context_.settings.policy, record_.loaded());
-  if (auto refusal = policy::refusal_in(decision)) {
-    v1::Event denial = plugin_event("PermissionDenied", record_, actor);
-    fill_denial(denial, *refusal, "start");
-    LG_TRY(context_.journal.record_state(denial));
-    return std::move(refusal->error);
-  }
-  v1::PluginLoaded granted = record_.loaded();
-  if (!policy::write_grants(decision, granted)) return {};
-  v1::Event event = plugin_event("PermissionsGranted", record_, actor);
-  *event.mutable_permissions_granted()->mutable_grants() = granted.grants();
-  *event.mutable_permissions_granted()->mutable_limits() = granted.manifest().limits();
-  *event.mutable_permissions_granted()->mutable_limits_by_policy() = granted.limits_by_policy();
-  LG_TRY(context_.journal.record_state(event));
-  return {};
-}
-
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
   ending_ = false;
   if (const Result<void> asked = ask_policy(actor); !asked) {

@@ -164,6 +164,11 @@ class Judge {
   }
 
   v1::PermissionDecision judge_unnamed(const std::string& permission) const {
+    for (const v1::PermissionOverride& one : loaded_.overrides()) {
+      if (one.permission() != permission || !one.granted()) continue;
+      return granted("granted by " + one.actor(), "an operator granted it at run time",
+                     "liongatectl revoke-permission " + loaded_.manifest().name() + " " + permission);
+    }
     const std::string environment = "environment \"" + policy_.environment + "\"";
     if (policy_.otherwise == Default::kGrant) {
       return granted("default", environment + " grants what no rule names", "a rule that denies it");
@@ -217,15 +222,47 @@ bool same_grants(const v1::PluginLoaded& a, const v1::PluginLoaded& b) {
          a.manifest().limits().SerializeAsString() == b.manifest().limits().SerializeAsString();
 }
 
-// What is in `of` and, by what it means, not in `other`.
+// What a permission really names: two that mean the same are one.
+std::string meaning_of(const std::string& permission, const v1::PluginLoaded& loaded) {
+  return spellings_of(permission, loaded.folder()).back();
+}
+
+// Where in `permissions` (texts, or messages with a permission) the same is meant; their size where nowhere.
+template <typename Permissions, typename TextOf>
+int index_of(const Permissions& permissions, const std::string& wanted, const v1::PluginLoaded& loaded,
+             TextOf text_of) {
+  int i = 0;
+  while (i < permissions.size() && meaning_of(text_of(permissions[i]), loaded) != wanted) ++i;
+  return i;
+}
+
+const std::string& itself(const std::string& text) {
+  return text;
+}
+const std::string& permission_of(const v1::PermissionOverride& one) {
+  return one.permission();
+}
+
+// What the manifest asks for, whatever became of it at run time.
+std::vector<std::string> asked_for(const v1::PluginLoaded& loaded) {
+  std::vector<std::string> asked;
+  for (const std::string& permission : loaded.manifest().permissions()) {
+    const int at = index_of(loaded.overrides(), meaning_of(permission, loaded), loaded, permission_of);
+    if (at == loaded.overrides_size() || !loaded.overrides(at).granted()) asked.push_back(permission);
+  }
+  for (const v1::PermissionOverride& one : loaded.overrides()) {
+    if (!one.granted()) asked.push_back(one.permission());
+  }
+  return asked;
+}
+
+// What `of` asks for and `other`, by what it means, does not.
 std::vector<std::string> missing_in(const v1::PluginLoaded& other, const v1::PluginLoaded& of) {
   std::set<std::string> known;
-  for (const std::string& permission : other.manifest().permissions()) {
-    known.insert(spellings_of(permission, other.folder()).back());
-  }
+  for (const std::string& permission : asked_for(other)) known.insert(meaning_of(permission, other));
   std::vector<std::string> missing;
-  for (const std::string& permission : of.manifest().permissions()) {
-    if (!known.contains(spellings_of(permission, of.folder()).back())) missing.push_back(permission);
+  for (const std::string& permission : asked_for(of)) {
+    if (!known.contains(meaning_of(permission, of))) missing.push_back(permission);
   }
   return missing;
 }
@@ -267,6 +304,13 @@ v1::PolicyDecision decide(const Policy& policy, const v1::PluginLoaded& loaded) 
     if (!one.granted()) decision.set_granted(false);
   }
   if (loaded.manifest().permissions().empty()) judge.judge_nothing();
+  for (const v1::PermissionOverride& one : loaded.overrides()) {
+    if (one.granted()) continue;
+    v1::PermissionDecision& revoked = *decision.add_revoked();
+    revoked = refused("revoked by " + one.actor(), "an operator took it away at run time",
+                      "liongatectl grant-permission " + loaded.manifest().name() + " " + one.permission());
+    revoked.set_permission(one.permission());
+  }
   const auto* fields = v1::ManifestLimits::descriptor();
   for (int i = 0; i < fields->field_count(); ++i) {
     const FieldDescriptor& field = *fields->field(i);
@@ -310,6 +354,7 @@ bool write_grants(const v1::PolicyDecision& decision, v1::PluginLoaded& loaded) 
   loaded.clear_limits_by_policy();
   loaded.clear_grants();
   for (const v1::PermissionDecision& one : decision.permissions()) {
+    if (!one.granted()) continue;
     v1::PermissionGrant& grant = *loaded.add_grants();
     grant.set_permission(one.permission());
     grant.set_rule(one.rule());
@@ -320,6 +365,46 @@ bool write_grants(const v1::PolicyDecision& decision, v1::PluginLoaded& loaded) 
     loaded.add_limits_by_policy(one.limit());
   }
   return !same_grants(before, loaded);
+}
+
+bool override_permission(v1::PluginLoaded& loaded, const std::string& permission, Override what,
+                         const std::string& actor) {
+  const std::string wanted = meaning_of(permission, loaded);
+  auto& permissions = *loaded.mutable_manifest()->mutable_permissions();
+  auto& overrides = *loaded.mutable_overrides();
+  const int has = index_of(permissions, wanted, loaded, itself);
+  if ((has != permissions.size()) == (what == Override::kGrant)) return false;
+  if (what == Override::kGrant) {
+    *permissions.Add() = permission;
+  } else {
+    permissions.DeleteSubrange(has, 1);
+  }
+  // An override of the same permission is of the opposite kind: what it changed is as it was.
+  if (const int undone = index_of(overrides, wanted, loaded, permission_of); undone != overrides.size()) {
+    overrides.DeleteSubrange(undone, 1);
+    return true;
+  }
+  v1::PermissionOverride& one = *overrides.Add();
+  one.set_permission(permission);
+  one.set_granted(what == Override::kGrant);
+  one.set_actor(actor);
+  return true;
+}
+
+void carry_overrides(const v1::PluginLoaded& before, v1::PluginLoaded& after) {
+  for (const v1::PermissionOverride& one : before.overrides()) {
+    override_permission(after, one.permission(), one.granted() ? Override::kGrant : Override::kRevoke, one.actor());
+  }
+}
+
+bool carries_overrides(const v1::PluginLoaded& before, const v1::PluginLoaded& after) {
+  v1::PluginLoaded again = after;
+  carry_overrides(before, again);
+  if (again.overrides_size() != after.overrides_size()) return false;
+  return std::all_of(after.overrides().begin(), after.overrides().end(), [&](const v1::PermissionOverride& one) {
+    const int at = index_of(before.overrides(), meaning_of(one.permission(), after), before, permission_of);
+    return at != before.overrides_size() && before.overrides(at).granted() == one.granted();
+  });
 }
 
 PermissionChange compare_permissions(const v1::PluginLoaded& before, const v1::PluginLoaded& after) {

@@ -65,12 +65,27 @@ v1::PolicyDecision decide(const Policy& policy, const v1::PluginLoaded& loaded);
 // The first refusal of a decision, or nothing when everything is granted.
 std::optional<Refusal> refusal_in(const v1::PolicyDecision& decision);
 
-// Writes a decision that refuses nothing into what it is about: grants, and limits lowered to their ceilings. Returns
-// whether that changed anything.
+// Writes what a decision grants into what it is about: grants, and limits lowered to their ceilings. Returns whether
+// that changed anything.
 bool write_grants(const v1::PolicyDecision& decision, v1::PluginLoaded& loaded);
 
-// The permissions of `after` that `before` did not ask for, and the other way round, in the order of their manifests.
-// A path is compared as it would be mounted, so that a manifest that moved asks for what it names now.
+// What an operator changes at run time. Grants a permission that `loaded` has not, or revokes one that it has, and
+// keeps who did; undoing the opposite leaves no trace. False, and nothing changed, where it has it already or has it
+// not.
+enum class Override { kGrant, kRevoke };
+bool override_permission(v1::PluginLoaded& loaded, const std::string& permission, Override what,
+                         const std::string& actor);
+
+// Makes the overrides of `before` those of `after`, as it was read from its files; what its manifest now says by itself
+// needs none any more.
+void carry_overrides(const v1::PluginLoaded& before, v1::PluginLoaded& after);
+
+// Whether `after` is as carry_overrides leaves it: nothing was overridden, or undone, since.
+bool carries_overrides(const v1::PluginLoaded& before, const v1::PluginLoaded& after);
+
+// The permissions that the manifest of `after` asks for and that of `before` did not, and the other way round, in the
+// order of the manifests; overrides are no requests. A path is compared as it would be mounted, so that a manifest that
+// moved asks for what it names now.
 struct PermissionChange {
   std::vector<std::string> added;
   std::vector<std::string> removed;

@@ -57,6 +57,22 @@ class FakeDaemon::Plugins final : public v1::PluginService::Service {
     *response = fake_.explanation;
     return fake_.status;
   }
+  grpc::Status GrantPermission(grpc::ServerContext*, const v1::GrantPermissionRequest* request,
+                               v1::GrantPermissionResponse* response) override {
+    fake_.selector = request->plugin();
+    fake_.permission = "+" + request->permission();
+    *response->mutable_plugin() = fake_.plugin;
+    response->set_restart_needed(fake_.restart_needed);
+    return fake_.status;
+  }
+  grpc::Status RevokePermission(grpc::ServerContext*, const v1::RevokePermissionRequest* request,
+                                v1::RevokePermissionResponse* response) override {
+    fake_.selector = request->plugin();
+    fake_.permission = "-" + request->permission();
+    *response->mutable_plugin() = fake_.plugin;
+    response->set_restart_needed(fake_.restart_needed);
+    return fake_.status;
+  }
   grpc::Status ListPermissions(grpc::ServerContext*, const v1::ListPermissionsRequest*,
                                v1::ListPermissionsResponse* response) override {
     *response = fake_.permissions;

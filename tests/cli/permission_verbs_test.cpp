@@ -170,3 +170,19 @@ TEST_CASE("consent is given by its flag and by nothing else") {
   CHECK(daemon.load_request.accept_permissions());
   CHECK(ctl(daemon, {"stop-plugin", "hello", "--accept-permissions"}).exit_code == 2);
 }
+
+TEST_CASE("grant-permission and revoke-permission say from when on it holds") {
+  FakeDaemon daemon;
+  daemon.plugin.set_name("hello");
+  const Run granted = ctl(daemon, {"grant-permission", "hello", "env:LANG"});
+  CHECK(granted.exit_code == 0);
+  CHECK(granted.out == "hello: env:LANG granted, from its next start or call on\n");
+  CHECK(daemon.selector == "hello");
+  CHECK(daemon.permission == "+env:LANG");
+  daemon.restart_needed = true;
+  CHECK(ctl(daemon, {"revoke-permission", "hello", "env:LANG"}).out ==
+        "hello: env:LANG revoked; it runs on as before until `liongatectl restart-plugin hello`\n");
+  CHECK(daemon.permission == "-env:LANG");
+  CHECK(holds(ctl(daemon, {"revoke-permission", "hello", "kv", "-o", "json"}).out, R"("restart_needed":true)"));
+  CHECK(ctl(daemon, {"grant-permission", "hello"}).exit_code == 2);
+}

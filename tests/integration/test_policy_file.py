@@ -280,3 +280,67 @@ def test_consent_is_no_grant(make_daemon: MakeDaemon, workshop: Workshop) -> Non
     error = daemon.ctl.refused("reload-plugin", "probe", "--accept-permissions")
     assert error.exit_code == 6
     assert "no policy rule grants it" in error.line
+
+
+# --- at run time ---
+
+def test_a_permission_that_is_granted_at_run_time_is_there_after_a_restart_of_the_plugin(
+        make_daemon: MakeDaemon, workshop: Workshop) -> None:
+    daemon = make_daemon(environment="production").start()
+    daemon.load(workshop.copy("probe"))
+    granted = daemon.ctl.ok("grant-permission", "probe", "process").text
+    assert granted == "probe: process granted; it runs on as before until `liongatectl restart-plugin probe`\n"
+    assert daemon.invoke("probe", operation="fork").text != "forked"
+    daemon.ctl.ok("restart-plugin", "probe")
+    assert daemon.invoke("probe", operation="fork").text == "forked"
+    daemon.restart()
+    daemon.wait_state("probe", "RUNNING")
+    assert daemon.invoke("probe", operation="fork").text == "forked"
+    assert daemon.ctl.ok("list-permissions").text.splitlines()[1].split()[:3] == ["probe", "process", "granted"]
+    assert daemon.ctl.ok("verify-log", "--state").exit_code == 0
+
+
+def test_a_permission_that_is_revoked_stays_so_through_a_reload(daemon: Daemon, workshop: Workshop) -> None:
+    daemon.load(workshop.with_permissions("probe", ["process"]))
+    assert daemon.ctl.ok("revoke-permission", "probe", "process", "-o", "json").json()["restart_needed"] is True
+    daemon.ctl.ok("restart-plugin", "probe")
+    assert daemon.invoke("probe", operation="fork").text != "forked"
+    daemon.ctl.ok("reload-plugin", "probe")
+    assert daemon.invoke("probe", operation="fork").text != "forked"
+    assert "revoked by uid:" in daemon.ctl.ok("explain-permissions", "probe").text
+    assert "process revoked" in daemon.ctl.ok("replay-log", "--audit").text
+    daemon.ctl.ok("grant-permission", "probe", "process")
+    daemon.ctl.ok("restart-plugin", "probe")
+    assert daemon.invoke("probe", operation="fork").text == "forked"
+
+
+def test_a_command_has_what_was_granted_from_its_next_call_on(daemon: Daemon, workshop: Workshop) -> None:
+    daemon.env["GREETING"] = "good morning"
+    daemon.restart()
+    daemon.load(workshop.command("greeter", 'echo "${GREETING:-nothing}"'))
+    assert daemon.invoke("greeter").text.strip() == "nothing"
+    assert "from its next start or call on" in daemon.ctl.ok("grant-permission", "greeter", "env:GREETING").text
+    assert daemon.invoke("greeter").text.strip() == "good morning"
+    daemon.ctl.ok("revoke-permission", "greeter", "env:GREETING")
+    assert daemon.invoke("greeter").text.strip() == "nothing"
+
+
+@pytest.mark.parametrize(("permission", "exit_code", "reason"), [
+    ("forbidden", 6, "PERMISSION_DENIED"), ("env:SECRET", 6, "PERMISSION_DENIED"),
+    ("env:LD_PRELOAD", 6, "PERMISSION_DENIED"), ("proces", 7, "UNKNOWN_PERMISSION"), ("env", 7, "INVALID_ARGUMENT"),
+    ("process", 7, "INVALID_ARGUMENT")])
+def test_what_can_not_be_granted_at_run_time(make_daemon: MakeDaemon, workshop: Workshop, permission: str,
+                                             exit_code: int, reason: str) -> None:
+    daemon = with_policy(make_daemon)
+    daemon.load(workshop.with_permissions("probe", ["process"]))
+    error = daemon.ctl.refused("grant-permission", "probe", permission)
+    assert (error.exit_code, error.reason) == (exit_code, reason)
+    assert list(daemon.get("probe").manifest.permissions) == ["process"]
+    assert not daemon.events(types=["PermissionOverridden"])
+    assert len(daemon.events(types=["PermissionDenied"])) == (1 if exit_code == 6 else 0)
+
+
+def test_grants_and_revocations_of_plugins_that_are_not_there(daemon: Daemon, workshop: Workshop) -> None:
+    assert daemon.ctl.refused("grant-permission", "nobody", "process").exit_code == 4
+    daemon.load(workshop.copy("probe"))
+    assert daemon.ctl.refused("revoke-permission", "probe", "process").exit_code == 7

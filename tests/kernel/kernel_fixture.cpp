@@ -212,6 +212,16 @@ std::shared_ptr<CommandOutcome> Kernel::reload(const std::string& plugin, orches
   return outcome;
 }
 
+std::shared_ptr<CommandOutcome> Kernel::override_permission(const std::string& plugin, const std::string& permission,
+                                                            policy::Override what) {
+  auto outcome = std::make_shared<CommandOutcome>();
+  orchestrator_->override_permission(plugin, permission, what, "uid:0", [outcome](Result<v1::Plugin> result) {
+    ++outcome->times_done;
+    outcome->result = std::move(result);
+  });
+  return outcome;
+}
+
 v1::PluginState Kernel::state(const std::string& plugin) {
   const Result<v1::Plugin> found = orchestrator_->get(plugin);
   return found ? found->state() : v1::PLUGIN_STATE_UNLOADED;

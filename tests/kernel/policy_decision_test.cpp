@@ -203,6 +203,80 @@ TEST_CASE("consent looks at what a path names, not at how it is spelled") {
   CHECK(added(hello_asking({"fs_read:../x"}), hello_asking({"fs_read:../x"}, "/elsewhere/hello")) == 1);
 }
 
+TEST_CASE("an override and its opposite leave no trace") {
+  v1::PluginLoaded loaded = hello_asking({"kv"});
+  const std::string before = loaded.SerializeAsString();
+  CHECK(policy::override_permission(loaded, "process", policy::Override::kGrant, "uid:0"));
+  REQUIRE(loaded.overrides_size() == 1);
+  CHECK(loaded.overrides(0).actor() == "uid:0");
+  CHECK(loaded.manifest().permissions_size() == 2);
+  CHECK_FALSE(policy::override_permission(loaded, "process", policy::Override::kGrant, "uid:0"));
+  CHECK(policy::override_permission(loaded, "process", policy::Override::kRevoke, "uid:1"));
+  CHECK(loaded.SerializeAsString() == before);
+  CHECK(policy::override_permission(loaded, "kv", policy::Override::kRevoke, "uid:0"));
+  CHECK(loaded.manifest().permissions().empty());
+  CHECK_FALSE(policy::override_permission(loaded, "kv", policy::Override::kRevoke, "uid:0"));
+  CHECK(policy::override_permission(loaded, "kv", policy::Override::kGrant, "uid:1"));
+  CHECK(loaded.SerializeAsString() == before);
+}
+
+TEST_CASE("a path is overridden by what it names") {
+  v1::PluginLoaded loaded = hello_asking({"fs_read:./data"});
+  CHECK_FALSE(policy::override_permission(loaded, "fs_read:/plugins/hello/data", policy::Override::kGrant, "uid:0"));
+  CHECK(policy::override_permission(loaded, "fs_read:/plugins/hello/x/../data", policy::Override::kRevoke, "uid:0"));
+  CHECK(loaded.manifest().permissions().empty());
+}
+
+TEST_CASE("a grant at run time stands where no rule speaks, and nowhere else") {
+  v1::PluginLoaded loaded = hello_asking({});
+  policy::override_permission(loaded, "process", policy::Override::kGrant, "uid:0");
+  const v1::PolicyDecision unnamed = decide(ruled_by({}), loaded);
+  CHECK(unnamed.granted());
+  CHECK(unnamed.permissions(0).rule() == "granted by uid:0");
+  CHECK_FALSE(decide(ruled_by({PolicyRule{}}), loaded).granted());  // it denies everything
+  CHECK(decide(ruled_by({allowing("process", "p.yaml:1")}), loaded).permissions(0).rule() == "p.yaml:1");
+  policy::override_permission(loaded, "fs_read:/proc", policy::Override::kGrant, "uid:0");
+  CHECK_FALSE(decide(ruled_by({}), loaded).granted());
+}
+
+TEST_CASE("what was revoked is told, and refuses nothing") {
+  v1::PluginLoaded loaded = hello_asking({"process"});
+  policy::override_permission(loaded, "process", policy::Override::kRevoke, "uid:0");
+  const v1::PolicyDecision decision = decide(ruled_by({}), loaded);
+  CHECK(decision.granted());
+  CHECK(decision.permissions().empty());
+  REQUIRE(decision.revoked_size() == 1);
+  CHECK(decision.revoked(0).rule() == "revoked by uid:0");
+}
+
+TEST_CASE("overrides are carried to what is read anew, where the manifest does not say it by itself") {
+  v1::PluginLoaded before = hello_asking({"kv", "jit"});
+  policy::override_permission(before, "process", policy::Override::kGrant, "uid:0");
+  policy::override_permission(before, "kv", policy::Override::kRevoke, "uid:0");
+  v1::PluginLoaded same = hello_asking({"kv", "jit"});
+  CHECK_FALSE(policy::carries_overrides(before, same));
+  policy::carry_overrides(before, same);
+  CHECK(policy::carries_overrides(before, same));
+  CHECK(std::vector<std::string>(same.manifest().permissions().begin(), same.manifest().permissions().end()) ==
+        std::vector<std::string>{"jit", "process"});
+  v1::PluginLoaded other = hello_asking({"process"});
+  policy::carry_overrides(before, other);
+  CHECK(other.overrides().empty());
+  CHECK(policy::carries_overrides(before, other));
+  // One that is undone meanwhile shows as well.
+  policy::override_permission(before, "process", policy::Override::kRevoke, "uid:0");
+  CHECK_FALSE(policy::carries_overrides(before, same));
+}
+
+TEST_CASE("an override is no request: consent is about manifests") {
+  v1::PluginLoaded before = hello_asking({"kv"});
+  policy::override_permission(before, "process", policy::Override::kGrant, "uid:0");
+  policy::override_permission(before, "kv", policy::Override::kRevoke, "uid:0");
+  CHECK(policy::compare_permissions(before, hello_asking({"kv"})).added.empty());
+  CHECK(policy::compare_permissions(before, hello_asking({"kv", "process"})).added ==
+        std::vector<std::string>{"process"});
+}
+
 TEST_CASE("ten thousand rules and a full manifest are decided at once") {
   std::vector<PolicyRule> rules;
   for (std::size_t i = 0; i < limits::kPolicyRulesMax; ++i) {

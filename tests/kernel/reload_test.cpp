@@ -193,6 +193,75 @@ TEST_CASE("a start under another policy records what is granted now, and lives o
   CHECK(again.count_events("PermissionsGranted") == 1);  // the replayed state is the one that was
 }
 
+TEST_CASE("what an operator grants or revokes is on record, lives on, and is carried over by a reload") {
+  TemporaryFolder folder;
+  orchestrator::Settings settings = Kernel::granting();
+  const auto has = [](Kernel& kernel) {
+    const v1::Plugin plugin = kernel.orchestrator().get("hello").value();
+    return std::vector<std::string>(plugin.manifest().permissions().begin(), plugin.manifest().permissions().end());
+  };
+  const auto adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->add_permissions("kv"); };
+  {
+    Kernel kernel(folder.path, settings);
+    kernel.inspector().adjust = adjust;
+    kernel.loaded("hello");
+    REQUIRE(kernel.wait(kernel.override_permission("hello", "process", policy::Override::kGrant)).has_value());
+    REQUIRE(kernel.wait(kernel.override_permission("hello", "kv", policy::Override::kRevoke)).has_value());
+    CHECK(has(kernel) == std::vector<std::string>{"process"});
+    const v1::Event event = kernel.last_event("PermissionOverridden");
+    CHECK(event.actor() == "uid:0");
+    CHECK(event.permission_overridden().permission() == "kv");
+    CHECK(kernel.wait(kernel.override_permission("hello", "kv", policy::Override::kRevoke)).error().reason ==
+          Reason::kInvalidArgument);
+    CHECK(kernel.wait(kernel.override_permission("hello", "forbidden", policy::Override::kGrant)).error().reason ==
+          Reason::kPermissionDenied);
+    CHECK(kernel.last_event("PermissionDenied").permission_denied().action() == "grant");
+    REQUIRE(kernel.wait(kernel.reload("hello")).has_value());
+    CHECK(has(kernel) == std::vector<std::string>{"process"});
+    REQUIRE(kernel.shut_down());
+  }
+  Kernel again(folder.path, settings);
+  again.inspector().adjust = adjust;
+  CHECK(has(again) == std::vector<std::string>{"process"});
+  REQUIRE(again.wait(again.override_permission("hello", "kv", policy::Override::kGrant)).has_value());
+  CHECK(has(again) == std::vector<std::string>{"process", "kv"});
+}
+
+TEST_CASE("a permission that is revoked while a plugin is reloaded stays revoked") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.inspector().adjust = [](v1::PluginLoaded& loaded) { loaded.mutable_manifest()->add_permissions("kv"); };
+  kernel.loaded("hello");
+  Script slow;
+  slow.handshake = Script::Handshake::kSilent;
+  kernel.launcher().script = slow;
+  const auto restart = kernel.tell(&Orchestrator::restart, "hello");
+  const auto revoked = kernel.override_permission("hello", "kv", policy::Override::kRevoke);
+  // It is asked about now, and its turn comes behind the revocation.
+  const auto reload = kernel.reload("hello");
+  REQUIRE(kernel.until([&] { return kernel.launcher().plugins.size() == 2; }));
+  kernel.settle();
+  kernel.launcher().script = Script();
+  kernel.launcher().last().say_ready();
+  REQUIRE(kernel.wait(restart).has_value());
+  REQUIRE(kernel.wait(revoked).has_value());
+  CHECK(kernel.wait(reload).error().reason == Reason::kIllegalTransition);
+  CHECK(kernel.orchestrator().get("hello")->manifest().permissions().empty());
+  CHECK(kernel.wait(kernel.reload("hello")).has_value());
+  CHECK(kernel.orchestrator().get("hello")->manifest().permissions().empty());
+}
+
+TEST_CASE("a plugin has so many permissions at most, granted ones included") {
+  TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  for (std::size_t i = 0; i <= limits::kPermissionsMax; ++i) {
+    const auto granted =
+        kernel.wait(kernel.override_permission("hello", "env:A" + std::to_string(i), policy::Override::kGrant));
+    CHECK(granted.has_value() == (i < limits::kPermissionsMax));
+  }
+}
+
 TEST_CASE("what the policy says is told for a loaded plugin and for a manifest, and nothing is recorded") {
   TemporaryFolder folder;
   orchestrator::Settings settings = Kernel::granting();
