@@ -87,6 +87,7 @@ class ConfigReader {
     sets_log_level_ = read_word("log_level", kLogLevels, config_.log_level);
     read_word("durability", kDurabilities, config_.durability);
     read_policy();
+    read_policy_file();
     read_number("invoke_timeout_ms", config_.invoke_timeout_ms, 1, limits::kInvokeTimeoutMsMax);
     read_number("ready_timeout_ms", config_.ready_timeout_ms, 1, kReadyTimeoutMsMax);
     read_number("stop_grace_ms", config_.stop_grace_ms, 0, kStopGraceMsMax);
@@ -102,9 +103,12 @@ class ConfigReader {
     read_number("snapshot_every_bytes", config_.snapshot_every_bytes, kSnapshotEveryBytesMin, kSnapshotEveryBytesMax);
     read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
                 kLogCheckpointIntervalMsMax);
-    // An empty text stands for "beside liongated", "beside this file", and for the default range below.
-    read_path_or_none("launcher_path", config_.launcher_path);
-    read_path_or_none("policy_file", config_.policy_file);
+    // An empty text stands for "beside liongated" here, and for the default range below.
+    if (const Node* node = reader_.get("launcher_path"); node != nullptr && node->text.empty()) {
+      config_.launcher_path = reader_.text("launcher_path", kPathBytesMax).value_or("");
+    } else {
+      read_path("launcher_path", config_.launcher_path, kPathBytesMax);
+    }
     read_uid_range();
     read_allow_degraded();
   }
@@ -137,15 +141,6 @@ class ConfigReader {
       return;
     }
     target = *path;
-  }
-
-  void read_path_or_none(std::string_view key, std::string& target) {
-    const Node* node = reader_.get(key);
-    if (node != nullptr && node->text.empty()) {
-      target = reader_.text(key, kPathBytesMax).value_or("");
-    } else {
-      read_path(key, target, kPathBytesMax);
-    }
   }
 
   template <typename Number>
@@ -227,6 +222,16 @@ class ConfigReader {
     config_.policy.clear();
     for (std::size_t i = 0; i < list->items.size(); ++i) {
       read_rule(list->items[i], reader_.field("policy[" + std::to_string(i) + "]"));
+    }
+  }
+
+  // An empty text stands for "beside this file".
+  void read_policy_file() {
+    if (const Node* node = reader_.get("policy_file");
+        node != nullptr && node->is(NodeKind::kString) && node->text.empty()) {
+      config_.policy_file.clear();
+    } else {
+      read_path("policy_file", config_.policy_file, kPathBytesMax);
     }
   }
 

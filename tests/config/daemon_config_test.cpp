@@ -211,6 +211,20 @@ TEST_CASE("what is printed parses back to the same") {
   CHECK(again.policy[0].allow);
 }
 
+TEST_CASE("a policy file is named by an absolute path, or by nothing") {
+  CHECK(config_of("policy_file: /etc/p.yaml").policy_file == "/etc/p.yaml");
+  CHECK(config_of("policy_file: \"\"").policy_file.empty());
+  CHECK(config_fault_of("policy_file: p.yaml").find("policy_file: `p.yaml` is not an absolute path") !=
+        std::string::npos);
+  CHECK(config_fault_of("policy_file: [a]").find("policy_file: must be text") != std::string::npos);
+}
+
+TEST_CASE("rules of the inline list are named by their place in it") {
+  const DaemonConfig config = config_of("policy:\n  - {allow: true}\n  - {plugin: a, allow: false}\n");
+  CHECK(config.policy[0].name == "rule 1");
+  CHECK(config.policy[1].name == "rule 2");
+}
+
 TEST_CASE("the default file that is shipped is the defaults") {
   DaemonConfig defaults;
   defaults.state_dir = "/var/lib/liongate";

@@ -106,6 +106,23 @@ TEST_CASE("any difference between policies is a change: more rules, fewer, anoth
   }
 }
 
+TEST_CASE("the rules of a policy file come before the others, and a difference in them is a change") {
+  DaemonConfig before;
+  before.policy = {{"inline", {"x"}, true}};
+  before.policy_file = "/etc/liongate/policy.yaml";
+  before.policy_file_rules = {{"a", {"x"}, true}};
+  const std::vector<PolicyRule> rules = to_settings(before).policy.rules;
+  REQUIRE(rules.size() == 2);
+  CHECK(rules[0].plugin == "a");
+  DaemonConfig after = before;
+  CHECK(changed(before, after).empty());
+  after.policy_file_rules[0].limits = {{"processes_max", 2}};
+  CHECK(changed(before, after) == Keys{"policy_file"});
+  after = before;
+  after.policy_file = "/etc/liongate/other.yaml";
+  CHECK(changed(before, after) == Keys{"policy_file"});
+}
+
 TEST_CASE("keys that need a restart are told apart") {
   const DaemonConfig before;
   DaemonConfig after = before;
