@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <filesystem>
 #include <map>
 
@@ -256,9 +257,10 @@ Result<std::vector<PolicyRule>> load_policy_file(const std::string& path, Enviro
 }
 
 Result<void> load_policy(const std::string& config_path, DaemonConfig& config, const std::string& in_force) {
-  // Anything there counts, readable or not: a policy that is silently left out would be none.
+  // Anything there counts, readable or not, and so does what cannot be looked for: a policy that is silently left out
+  // would be none.
   const auto is_there = [](const std::string& path) {
-    return ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+    return ::faccessat(AT_FDCWD, path.c_str(), F_OK, AT_SYMLINK_NOFOLLOW) == 0 || (errno != ENOENT && errno != ENOTDIR);
   };
   if (config.policy_file.empty() && !config_path.empty()) {
     const std::string beside = (std::filesystem::path(config_path).parent_path() / "policy.yaml").string();

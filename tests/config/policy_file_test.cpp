@@ -210,6 +210,13 @@ TEST_CASE("the policy file is the one that is named, else policy.yaml beside the
   CHECK(named.policy_file_rules.at(0).plugin == "named");
 }
 
+TEST_CASE("a link that leads nowhere is no missing policy") {
+  const Folder folder;
+  std::filesystem::create_symlink("/nonexistent", folder.path("policy.yaml"));
+  DaemonConfig config;
+  CHECK(load_policy(folder.path("liongated.yaml"), config).error().reason == Reason::kInvalidConfig);
+}
+
 TEST_CASE("a policy file that cannot be read is an error, and so is one that has gone") {
   const Folder folder;
   DaemonConfig missing;
