@@ -20,6 +20,8 @@ constexpr Deed kDeeds[] = {
     {"DaemonStarted", "start daemon", "allowed"},
     {"DaemonStopping", "stop daemon", "allowed"},
     {"PermissionDenied", "", "denied"},  // says itself what was tried
+    {"PermissionOverridden", "change permission", "allowed"},
+    {"PermissionsGranted", "grant", "allowed"},
     {"PluginConfigChanged", "configure", "allowed"},
     {"PluginInvoked", "invoke", "allowed"},
     {"PluginLoaded", "load", "allowed"},

@@ -41,9 +41,24 @@ std::string invoked_text(const v1::PluginInvoked& invoked) {
   return operation + content_text(invoked.input());
 }
 
+// "process by policy.yaml:3, env:HOME by default".
+std::string grants_text(const google::protobuf::RepeatedPtrField<v1::PermissionGrant>& grants) {
+  std::string out;
+  for (const v1::PermissionGrant& grant : grants) {
+    out += (out.empty() ? "" : ", ") + grant.permission() + " by " + grant.rule();
+  }
+  return out;
+}
+
 std::string loaded_text(const v1::PluginLoaded& loaded) {
   const std::string from = loaded.manifest_path().empty() ? loaded.folder() : loaded.manifest_path();
-  return loaded.manifest().version() + " from " + from + (loaded.start() ? "" : ", not started");
+  std::string out = loaded.manifest().version() + " from " + from + (loaded.start() ? "" : ", not started");
+  if (!loaded.grants().empty()) out += "; " + grants_text(loaded.grants());
+  if (!loaded.accepted_permissions().empty()) {
+    out += "; accepted:";
+    for (const std::string& permission : loaded.accepted_permissions()) out += " " + permission;
+  }
+  return out;
 }
 
 std::string removed_text(const v1::LogSegmentsRemoved& removed) {
@@ -90,6 +105,11 @@ std::string system_detail(const v1::Event& event) {
       return jump_text(event.clock_jumped());
     case v1::Event::kPermissionDenied:
       return denial_text(event.permission_denied());
+    case v1::Event::kPermissionsGranted:
+      return grants_text(event.permissions_granted().grants());
+    case v1::Event::kPermissionOverridden:
+      return event.permission_overridden().permission() +
+             (event.permission_overridden().granted() ? " granted" : " revoked");
     case v1::Event::kSandboxPosture:
       return posture_text(event.sandbox_posture().posture());
     default:

@@ -13,11 +13,14 @@ using Stub = v1::PluginService::Stub;
 template <typename Request, typename Response>
 void add_verb(Program& program, const char* name, const char* summary,
               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
+  constexpr bool kAsksConsent = std::is_same_v<Request, v1::ReloadPluginRequest>;
   auto selector = std::make_shared<std::string>();
+  auto accepts = std::make_shared<bool>(false);
   const std::string example = "liongatectl " + std::string(name) + " hello";
-  Verb verb = program.add_verb(name, summary, example, [&context = program.context(), selector, method] {
+  Verb verb = program.add_verb(name, summary, example, [&context = program.context(), selector, accepts, method] {
     Request request;
     request.set_plugin(*selector);
+    if constexpr (kAsksConsent) request.set_accept_permissions(*accepts);
     Response response;
     Connection connection(context);
     const grpc::Status status = connection.call<v1::PluginService>(method, request, response, kChangeDeadlineMs);
@@ -30,6 +33,9 @@ void add_verb(Program& program, const char* name, const char* summary,
     return finish(context);
   });
   verb.selector(*selector);
+  if (kAsksConsent) {
+    verb.flag("--accept-permissions", *accepts, "Accept permissions that it did not ask for before");
+  }
 }
 
 }  // namespace

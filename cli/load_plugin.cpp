@@ -31,6 +31,7 @@ ExitCode load_plugin(Context& context, const LoadOptions& options, v1::LoadPlugi
   request.set_manifest_path(path);
   request.set_replace(options.replace);
   request.set_no_start(options.no_start);
+  request.set_accept_permissions(options.accept_permissions);
   Connection connection(context);
   const grpc::Status status =
       connection.call<v1::PluginService>(&v1::PluginService::Stub::LoadPlugin, request, response, kChangeDeadlineMs);
@@ -58,6 +59,8 @@ void add_load_plugin(Program& program) {
             {.value = "FILE", .presence = Presence::kRequired});
   verb.flag("--replace", options->replace, "Take over the id of a loaded plugin of the same name");
   verb.flag("--no-start", options->no_start, "Register it only");
+  verb.flag("--accept-permissions", options->accept_permissions,
+            "With --replace: accept permissions that the plugin it replaces did not ask for");
 }
 
 }  // namespace liongate::cli

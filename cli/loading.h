@@ -16,6 +16,7 @@ struct LoadOptions {
   std::string manifest;
   bool replace = false;
   bool no_start = false;
+  bool accept_permissions = false;
 };
 
 // Loads by path. Prints warnings of the manifest, but not the reply.

@@ -190,6 +190,10 @@ ExitCode run(std::vector<std::string> arguments, std::ostream& out, std::ostream
   add_export_checkpoint(program);
   add_export_log_key(program);
   add_get_status(program);
+  add_list_permissions(program);
+  add_explain_permissions(program);
+  add_test_policy(program);
+  add_permission_verbs(program);
   add_check_host(program);
   add_reload_config(program);
   add_shutdown(program);

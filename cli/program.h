@@ -86,6 +86,10 @@ class Program {
 void add_load_plugin(Program& program);
 void add_lifecycle_verbs(Program& program);
 void add_list_plugins(Program& program);
+void add_list_permissions(Program& program);
+void add_explain_permissions(Program& program);
+void add_test_policy(Program& program);
+void add_permission_verbs(Program& program);
 void add_get_plugin(Program& program);
 void add_get_plugin_health(Program& program);
 void add_get_plugin_logs(Program& program);

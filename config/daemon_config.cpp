@@ -18,7 +18,7 @@ namespace {
 constexpr std::size_t kConfigBytesMax = 256 * 1024;
 constexpr std::size_t kPathBytesMax = 4095;
 constexpr std::size_t kPatternBytesMax = 4096;
-constexpr std::size_t kPolicyRulesMax = 1024;
+constexpr std::size_t kInlineRulesMax = 1024;  // more belong into a policy file
 constexpr int kReadyTimeoutMsMax = 10 * 60 * 1000;
 constexpr int kStopGraceMsMax = 10 * 60 * 1000;
 constexpr int kBusyPollUsMax = 10'000;
@@ -129,6 +129,7 @@ class ConfigReader {
     sets_log_level_ = read_word("log_level", kLogLevels, config_.log_level);
     read_word("durability", kDurabilities, config_.durability);
     read_policy();
+    read_policy_file();
     read_number("invoke_timeout_ms", config_.invoke_timeout_ms, 1, limits::kInvokeTimeoutMsMax);
     read_number("ready_timeout_ms", config_.ready_timeout_ms, 1, kReadyTimeoutMsMax);
     read_number("stop_grace_ms", config_.stop_grace_ms, 0, kStopGraceMsMax);
@@ -295,14 +296,24 @@ class ConfigReader {
   void read_policy() {
     const Node* list = reader_.get("policy");
     if (list == nullptr) return;
-    if (!list->is(NodeKind::kList) || list->items.size() > kPolicyRulesMax) {
-      reader_.fault(*list, "policy", "must be a list of at most " + std::to_string(kPolicyRulesMax) + " rules",
+    if (!list->is(NodeKind::kList) || list->items.size() > kInlineRulesMax) {
+      reader_.fault(*list, "policy", "must be a list of at most " + std::to_string(kInlineRulesMax) + " rules",
                     "write - {plugin: \"*\", permission: \"fs_read:/srv/*\", allow: true}");
       return;
     }
     config_.policy.clear();
     for (std::size_t i = 0; i < list->items.size(); ++i) {
       read_rule(list->items[i], reader_.field("policy[" + std::to_string(i) + "]"));
+    }
+  }
+
+  // An empty text stands for "beside this file".
+  void read_policy_file() {
+    if (const Node* node = reader_.get("policy_file");
+        node != nullptr && node->is(NodeKind::kString) && node->text.empty()) {
+      config_.policy_file.clear();
+    } else {
+      read_path("policy_file", config_.policy_file, kPathBytesMax);
     }
   }
 
@@ -315,7 +326,9 @@ class ConfigReader {
     TableReader reader(node, field + ".", faults_);
     PolicyRule rule;
     rule.plugin = reader.text("plugin", kPatternBytesMax).value_or("*");
-    rule.permission = reader.text("permission", kPatternBytesMax).value_or("*");
+    rule.permissions = {reader.text("permission", kPatternBytesMax).value_or("*")};
+    // Its place in this list, which is not the one it has behind the rules of a policy file.
+    rule.name = "rule " + std::to_string(config_.policy.size() + 1);
     if (reader.get("allow") == nullptr) {
       faults_.add(node.line, reader.field("allow"), "is missing", "write allow: true or allow: false");
     }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kernel/base/limits.h"
+#include "kernel/base/policy_rule.h"
 #include "kernel/base/result.h"
 
 namespace liongate::config {
@@ -25,14 +26,6 @@ LogLevel default_log_level(Environment environment);  // development and testing
 
 enum class DurabilityMode { kDurable, kBeforeRun, kBatch, kAsync };
 std::string_view name_of(DurabilityMode mode);
-
-// A rule of what the operator grants; the first that matches decides. Patterns are shell globs ("*" matches any run of
-// characters). A manifest's permission text ("fs_read:/srv/data") is matched against `permission`.
-struct PolicyRule {
-  std::string plugin = "*";
-  std::string permission = "*";
-  bool allow = false;
-};
 
 // What `allow_degraded` may name: mechanisms that a host can lack. Each is the name of a row in a plugin's posture and
 // in check-host, with underscores; docs/sandbox.md says what it means to do without.
@@ -58,7 +51,9 @@ struct DaemonConfig {
   Environment environment = Environment::kProduction;
   LogLevel log_level = LogLevel::kInfo;
   DurabilityMode durability = DurabilityMode::kDurable;
-  std::vector<PolicyRule> policy;  // see `grants_by_default`
+  std::vector<PolicyRule> policy;             // see `grants_by_default`
+  std::string policy_file;                    // empty: policy.yaml beside the configuration file, if there is one
+  std::vector<PolicyRule> policy_file_rules;  // before those of `policy`; see load_policy (policy_file.h)
   int invoke_timeout_ms = limits::kInvokeTimeoutMsDefault;
   int ready_timeout_ms = limits::kReadyTimeoutMs;
   int stop_grace_ms = limits::kStopGraceMs;

@@ -38,7 +38,7 @@ std::string policy_text(const std::vector<PolicyRule>& rules) {
   if (rules.empty()) return "[]";
   std::string out;
   for (const PolicyRule& rule : rules) {
-    out += "\n  - {plugin: " + quoted(rule.plugin) + ", permission: " + quoted(rule.permission) +
+    out += "\n  - {plugin: " + quoted(rule.plugin) + ", permission: " + quoted(rule.permissions.front()) +
            ", allow: " + (rule.allow ? "true" : "false") + "}";
   }
   return out;
@@ -58,6 +58,8 @@ std::string to_yaml(const DaemonConfig& config) {
   writer.setting(std::string("Who may be granted what; the first rule that matches decides. What no rule names is ") +
                      (config.grants_by_default() ? "granted" : "refused") + " in this environment.",
                  "policy", policy_text(config.policy));
+  writer.text("Rules that come before those of `policy` (docs/policy.md); empty: policy.yaml beside this file, if any.",
+              "policy_file", config.policy_file);
   writer.setting("How long a call may take when its caller does not say.", "invoke_timeout_ms",
                  std::to_string(config.invoke_timeout_ms));
   writer.setting("From the launch of a plugin to its Ready.", "ready_timeout_ms",

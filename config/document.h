@@ -57,7 +57,8 @@ struct DocumentFault {
 using Document = std::variant<Node, DocumentFault>;
 
 Document read_toml(std::string_view text);
-Document read_yaml(std::string_view text);
+// `nodes_max`: of values in all; a policy file may have more than others.
+Document read_yaml(std::string_view text, std::size_t nodes_max = kDocumentNodesMax);
 Document read_json(std::string_view text);
 
 // True if all of `text` is well-formed UTF-8; a NUL is a character like others here.

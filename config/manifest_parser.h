@@ -41,6 +41,17 @@ std::vector<std::string> entry_point_candidates(const Manifest& manifest);
 // Reads one permission, KIND[:ARGUMENT]; kUnknownPermission or kInvalidManifest.
 Result<Permission> parse_permission(std::string_view text);
 
+// KIND[:ARGUMENT] with the kind's own name and the argument normalised: what rules match and events hold.
+std::string canonical_text(const Permission& permission);
+
+// What is wrong with a glob over permissions in their canonical spelling that no permission can match because of its
+// kind (`net:*` is spelled `network:*`): the words and the remedy, both empty where nothing is.
+struct PatternFault {
+  std::string what;
+  std::string remedy;
+};
+PatternFault check_permission_pattern(std::string_view pattern);
+
 // Names as they stand in manifests.
 std::string_view name_of(Runtime runtime);
 std::string_view name_of(Role role);

@@ -3,6 +3,7 @@
 // Ownership and thread: pure functions and constants; any thread.
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -29,6 +30,27 @@ inline constexpr std::uint64_t kTmpBytesMax = 1ULL << 40U;
 inline constexpr std::uint64_t kTmpFilesMax = 10'000'000;
 inline constexpr std::uint64_t kIoBytesPerSecondMin = 64 * 1024;
 inline constexpr std::uint64_t kIoBytesPerSecondMax = 1ULL << 40U;
+
+// The keys of [limits]; a ceiling in a policy file has the same ranges.
+struct LimitKey {
+  std::string_view name;
+  std::uint64_t min = 1;
+  std::uint64_t max = 0;
+};
+inline constexpr std::array kLimitKeys{
+    LimitKey{"memory_bytes_max", kMemoryBytesMin, kMemoryBytesMax},
+    LimitKey{"cpu_time_ms_max", 1, kTimeMsMax},
+    LimitKey{"wall_time_ms_max", 1, kTimeMsMax},
+    LimitKey{"processes_max", 1, kProcessesMax},
+    LimitKey{"open_files_max", kOpenFilesMin, kOpenFilesMax},
+    LimitKey{"cpu_percent_max", 1, kCpuPercentMax},
+    LimitKey{"file_size_bytes_max", 1, kFileSizeBytesMax},
+    LimitKey{"tmp_bytes_max", kTmpBytesMin, kTmpBytesMax},
+    LimitKey{"tmp_files_max", 1, kTmpFilesMax},
+    LimitKey{"io_bytes_per_second_max", kIoBytesPerSecondMin, kIoBytesPerSecondMax},
+    LimitKey{"output_bytes_max", 1, limits::kOutputBytesMax},
+};
+
 inline constexpr std::size_t kVersionBytesMax = 128;
 inline constexpr std::size_t kPathBytesMax = 4095;
 inline constexpr std::size_t kArgumentBytesMax = 16 * 1024;

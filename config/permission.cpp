@@ -192,6 +192,38 @@ Result<Permission> parse_permission(std::string_view text) {
   return permission;
 }
 
+std::string canonical_text(const Permission& permission) {
+  std::string text(name_of(permission.kind));
+  return permission.argument.empty() ? text : text + ":" + permission.argument;
+}
+
+PatternFault check_permission_pattern(std::string_view pattern) {
+  const std::string_view word = pattern.substr(0, pattern.find(':'));
+  // With a wildcard in the kind it may mean several; those are not looked into.
+  if (word.find_first_of("*?") != std::string_view::npos) return {};
+  const KindTraits* traits = find_kind(word);
+  if (traits == nullptr) {
+    return {"`" + std::string(pattern) + "` names no kind of permission", remedy_for_unknown(word)};
+  }
+  if (traits->name != word) {
+    return {"`" + std::string(pattern) + "` never matches: the canonical spelling counts",
+            "write `" + std::string(traits->name) + std::string(pattern.substr(word.size())) + "`"};
+  }
+  if (traits->kind == PermissionKind::kForbidden) {
+    return {"`forbidden` is refused whatever a rule says", "remove it"};
+  }
+  const bool has_argument = word.size() < pattern.size();
+  if (traits->argument == Argument::kNone && has_argument) {
+    return {"`" + std::string(pattern) + "` never matches: `" + std::string(word) + "` has no argument",
+            "write `" + std::string(word) + "`"};
+  }
+  if (traits->argument != Argument::kNone && traits->argument != Argument::kOptionalHost && !has_argument) {
+    return {"`" + std::string(pattern) + "` never matches: `" + std::string(word) + "` has an argument",
+            "write `" + std::string(word) + ":*`"};
+  }
+  return {};
+}
+
 std::string_view name_of(PermissionKind kind) {
   for (const KindTraits& row : kKinds) {
     if (row.kind == kind) return row.name;

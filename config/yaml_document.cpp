@@ -23,6 +23,8 @@ int line_of(const YAML::Mark& mark) {
 
 class TreeBuilder final : public YAML::EventHandler {
  public:
+  explicit TreeBuilder(std::size_t nodes_max) : nodes_max_(nodes_max) {}
+
   void OnDocumentStart(const YAML::Mark& mark) override {
     if (seen_document_) throw Refused{{line_of(mark), "holds a second document", "write one document a file"}};
     seen_document_ = true;
@@ -77,8 +79,8 @@ class TreeBuilder final : public YAML::EventHandler {
   }
 
   void add(Node node) {
-    if (++nodes_ > kDocumentNodesMax) {
-      throw Refused{{node.line, "holds more than " + std::to_string(kDocumentNodesMax) + " values", "make it simpler"}};
+    if (++nodes_ > nodes_max_) {
+      throw Refused{{node.line, "holds more than " + std::to_string(nodes_max_) + " values", "make it simpler"}};
     }
     if (levels_.empty()) {
       root_ = std::move(node);
@@ -115,14 +117,15 @@ class TreeBuilder final : public YAML::EventHandler {
 
   std::vector<Level> levels_;
   Node root_;
+  const std::size_t nodes_max_;
   std::size_t nodes_ = 0;
   bool seen_document_ = false;
 };
 
 }  // namespace
 
-Document read_yaml(std::string_view text) {
-  TreeBuilder builder;
+Document read_yaml(std::string_view text, std::size_t nodes_max) {
+  TreeBuilder builder(nodes_max);
   try {
     std::istringstream input{std::string(text)};
     YAML::Parser parser(input);

@@ -13,6 +13,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "config/policy_file.h"
 #include "daemon/control_socket.h"
 #include "daemon/file_inspector.h"
 #include "daemon/grpc_server.h"
@@ -290,6 +291,7 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
                 foundation_.config_path,
                 foundation_.config_existed ? config::FilePresence::kMustExist : config::FilePresence::kMayBeMissing,
                 defaults, foundation_.config.environment));
+  LG_TRY(config::load_policy(foundation_.config_path, fresh, foundation_.config.policy_file));
   v1::ReloadConfigResponse response = compare(foundation_.config, fresh);
   // What only a restart changes stays as it is, so that --print-config and what is in force never differ silently.
   fresh.state_dir = foundation_.config.state_dir;

@@ -2,6 +2,7 @@
 
 #include <charconv>
 
+#include "config/manifest_parser.h"
 #include "daemon/call_messages.h"
 #include "kernel/base/limits.h"
 
@@ -89,6 +90,7 @@ orchestrator::LoadRequest to_load(v1::LoadPluginRequest& request, const Caller& 
   load.actor = caller.actor;
   if (request.replace()) load.on_duplicate = orchestrator::OnDuplicate::kReplace;
   if (request.no_start()) load.after_load = orchestrator::AfterLoad::kLeaveStopped;
+  if (request.accept_permissions()) load.consent = orchestrator::Consent::kGiven;
   return load;
 }
 
@@ -97,6 +99,7 @@ orchestrator::LoadRequest to_load(v1::LoadPluginRequest& request, const Caller& 
 void GrpcPluginService::serve(const GrpcEdge& edge) {
   serve_lifecycle(edge);
   serve_views(edge);
+  serve_permissions(edge);
   serve_unimplemented(edge);
   serve_invoke(edge);
   serve_stream_invoke(edge);
@@ -127,7 +130,9 @@ void GrpcPluginService::serve_lifecycle(const GrpcEdge& edge) {
       });
   edge.serve<PluginRpc, v1::ReloadPluginRequest, v1::ReloadPluginResponse>(
       service_, &PluginRpc::RequestReloadPlugin, [this](auto call, const Caller& caller) {
-        kernel_.reload(call->request().plugin(), caller.uid, caller.actor,
+        const auto consent =
+            call->request().accept_permissions() ? orchestrator::Consent::kGiven : orchestrator::Consent::kNotGiven;
+        kernel_.reload(call->request().plugin(), caller.uid, caller.actor, consent,
                        answer_with_plugin<v1::ReloadPluginResponse>(call));
       });
   edge.serve<PluginRpc, v1::StartPluginRequest, v1::StartPluginResponse>(
@@ -204,6 +209,77 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
           response.set_restart_count(health->plugin.restart_count());
           call->finish(response);
         });
+      });
+}
+
+template <typename Response>
+void GrpcPluginService::change_permission(auto call, const Caller& caller, policy::Override what) {
+  Result<Permission> permission = config::parse_permission(call->request().permission());
+  if (!permission) {
+    Error error = std::move(permission).error();
+    if (error.reason != Reason::kUnknownPermission) error.reason = Reason::kInvalidArgument;
+    call->fail(error);
+    return;
+  }
+  kernel_.override_permission(call->request().plugin(), config::canonical_text(*permission), what, caller.actor,
+                              [call](Result<v1::Plugin> plugin) {
+                                if (!plugin) {
+                                  call->fail(plugin.error());
+                                  return;
+                                }
+                                Response response;
+                                response.set_restart_needed(plugin->pid() != 0);
+                                *response.mutable_plugin() = std::move(*plugin);
+                                call->finish(response);
+                              });
+}
+
+void GrpcPluginService::serve_permissions(const GrpcEdge& edge) {
+  edge.serve<PluginRpc, v1::ExplainPermissionsRequest, v1::ExplainPermissionsResponse>(
+      service_, &PluginRpc::RequestExplainPermissions, [this](auto call, const Caller& caller) {
+        const auto answer = [call](Result<orchestrator::Explanation> explained) {
+          if (!explained) {
+            call->fail(explained.error());
+            return;
+          }
+          v1::ExplainPermissionsResponse response;
+          response.set_plugin_id(explained->plugin_id);
+          response.set_plugin_name(explained->plugin_name);
+          *response.mutable_decision() = std::move(explained->decision);
+          call->finish(response);
+        };
+        const v1::ExplainPermissionsRequest& request = call->request();
+        if (request.has_plugin()) {
+          kernel_.explain(request.plugin(), answer);
+        } else if (request.has_manifest_path()) {
+          registry::PluginSource source;
+          source.manifest_path = request.manifest_path();
+          source.caller_uid = caller.uid;
+          kernel_.explain(std::move(source), caller.actor, answer);
+        } else {
+          call->fail(make_error(Reason::kInvalidArgument, "target: plugin or manifest_path must be given"));
+        }
+      });
+  edge.serve<PluginRpc, v1::GrantPermissionRequest, v1::GrantPermissionResponse>(
+      service_, &PluginRpc::RequestGrantPermission, [this](auto call, const Caller& caller) {
+        change_permission<v1::GrantPermissionResponse>(call, caller, policy::Override::kGrant);
+      });
+  edge.serve<PluginRpc, v1::RevokePermissionRequest, v1::RevokePermissionResponse>(
+      service_, &PluginRpc::RequestRevokePermission, [this](auto call, const Caller& caller) {
+        change_permission<v1::RevokePermissionResponse>(call, caller, policy::Override::kRevoke);
+      });
+  edge.serve<PluginRpc, v1::ListPermissionsRequest, v1::ListPermissionsResponse>(
+      service_, &PluginRpc::RequestListPermissions, [this](auto call, const Caller&) {
+        v1::ListPermissionsResponse response;
+        for (const auto& [id, loaded] : kernel_.list_grants()) {
+          for (const v1::PermissionGrant& grant : loaded->grants()) {
+            v1::ListedPermission& one = *response.add_permissions();
+            one.set_plugin_id(id.str());
+            one.set_plugin_name(loaded->manifest().name());
+            *one.mutable_grant() = grant;
+          }
+        }
+        call->finish(response);
       });
 }
 

@@ -23,6 +23,9 @@ class GrpcPluginService {
  private:
   void serve_lifecycle(const GrpcEdge& edge);
   void serve_views(const GrpcEdge& edge);
+  void serve_permissions(const GrpcEdge& edge);
+  template <typename Response>
+  void change_permission(auto call, const Caller& caller, policy::Override what);
   void serve_unimplemented(const GrpcEdge& edge);
   void serve_invoke(const GrpcEdge& edge);
   void serve_stream_invoke(const GrpcEdge& edge);

@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "config/policy_file.h"
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
 #include "daemon/grpc_system_service.h"
@@ -76,6 +77,7 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
       words.environment.empty() ? std::nullopt : std::optional<config::Environment>(defaults.environment);
   LG_ASSIGN(DaemonConfig config, config::load_daemon_config(path, presence, defaults, environment));
   if (!words.environment.empty()) config.environment = defaults.environment;
+  LG_TRY(config::load_policy(path, config));
   if (!words.state_dir.empty()) config.state_dir = words.state_dir;
   if (!words.socket.empty()) config.socket = words.socket;
   return config;

@@ -12,11 +12,7 @@ v1::Manifest to_message(const Manifest& manifest) {
   message.set_version(manifest.version);
   message.set_entry_point(manifest.entry_point);
   for (const std::string& argument : manifest.args) message.add_args(argument);
-  for (const Permission& permission : manifest.permissions) {
-    std::string text(config::name_of(permission.kind));
-    if (!permission.argument.empty()) text += ":" + permission.argument;
-    message.add_permissions(text);
-  }
+  for (const Permission& permission : manifest.permissions) message.add_permissions(config::canonical_text(permission));
   message.set_runtime(std::string(config::name_of(manifest.runtime)));
   message.set_role(std::string(config::name_of(manifest.role)));
   message.set_description(manifest.description);

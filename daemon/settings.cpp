@@ -1,6 +1,7 @@
 #include "daemon/settings.h"
 
-#include <algorithm>
+#include "sandbox/rlimits.h"
+#include "sandbox/root_builder.h"
 
 namespace liongate::daemon {
 namespace {
@@ -19,9 +20,15 @@ orchestrator::Durability to_durability(config::DurabilityMode mode) {
   return orchestrator::Durability::kDurable;
 }
 
-bool same(const config::PolicyRule& a, const config::PolicyRule& b) {
-  return a.plugin == b.plugin && a.permission == b.permission && a.allow == b.allow;
-}
+// What the policy takes for the default of a limit is what the launcher and the calls really apply: a ceiling that is
+// no lower then changes nothing.
+static_assert(policy::unstated_limit("memory_bytes_max") == sandbox::kDataBytesMaxDefault);
+static_assert(policy::unstated_limit("file_size_bytes_max") == sandbox::kFileSizeBytesMaxDefault);
+static_assert(policy::unstated_limit("processes_max") == sandbox::kProcessesMaxDefault);
+static_assert(policy::unstated_limit("open_files_max") == sandbox::kOpenFilesMaxDefault);
+static_assert(policy::unstated_limit("tmp_bytes_max") == sandbox::kTmpBytesMaxDefault);
+static_assert(policy::unstated_limit("tmp_files_max") == sandbox::kTmpFilesMaxDefault);
+static_assert(policy::unstated_limit("output_bytes_max") == limits::kOutputBytesMax);
 
 }  // namespace
 
@@ -36,9 +43,8 @@ orchestrator::Settings to_settings(const config::DaemonConfig& config) {
   settings.log_retention_bytes_max = config.log_retention_bytes_max;
   settings.payload_bytes_max = static_cast<std::size_t>(config.log_payload_bytes_max);
   settings.log_retention_age_max_ms = static_cast<std::int64_t>(config.log_retention_age_max_s) * 1000;
-  for (const config::PolicyRule& rule : config.policy) {
-    settings.policy.rules.push_back({rule.plugin, rule.permission, rule.allow});
-  }
+  settings.policy.rules = config.policy_file_rules;
+  settings.policy.rules.insert(settings.policy.rules.end(), config.policy.begin(), config.policy.end());
   settings.policy.otherwise = config.grants_by_default() ? policy::Default::kGrant : policy::Default::kRefuse;
   settings.policy.environment = std::string(config::name_of(config.environment));
   settings.policy.protected_folders = {config.state_dir, config.socket};
@@ -58,8 +64,9 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   changed(before.invoke_timeout_ms != after.invoke_timeout_ms, "invoke_timeout_ms");
   changed(before.ready_timeout_ms != after.ready_timeout_ms, "ready_timeout_ms");
   changed(before.stop_grace_ms != after.stop_grace_ms, "stop_grace_ms");
-  changed(!std::equal(before.policy.begin(), before.policy.end(), after.policy.begin(), after.policy.end(), same),
-          "policy");
+  changed(before.policy != after.policy, "policy");
+  changed(before.policy_file != after.policy_file || before.policy_file_rules != after.policy_file_rules,
+          "policy_file");
   changed(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
   changed(before.log_retention_age_max_s != after.log_retention_age_max_s, "log_retention_age_max");
   changed(before.log_payload_bytes_max != after.log_payload_bytes_max, "log_payload_bytes_max");

@@ -12,7 +12,8 @@ _liongatectl() {
   local verbs='load-plugin unload-plugin reload-plugin start-plugin stop-plugin restart-plugin pause-plugin
     resume-plugin list-plugins get-plugin get-plugin-health get-plugin-logs set-plugin-config invoke-plugin run-plugin
     replay-log verify-log repair-log export-checkpoint export-log-key get-status check-host doctor reload-config shutdown
-    validate-manifest version'
+    validate-manifest list-permissions explain-permissions test-policy grant-permission
+    revoke-permission version'
   local global='--socket --address --output --help'
   COMPREPLY=()
 
@@ -45,10 +46,14 @@ _liongatectl() {
       mapfile -t COMPREPLY < <(compgen -W 'DaemonStarted DaemonStopping DaemonStopped LogRecovered PluginLoaded
         PluginLoadFailed PluginStarted PluginStopping PluginStopped PluginUnloaded PluginReloaded PluginFailed
         InstanceCreated InstanceCrashed InstanceRestarted PluginInvoked PluginResult PluginError PluginLog
-        PermissionDenied SandboxPosture PluginConfigChanged' -- "$cur")
+        PermissionDenied PermissionsGranted PermissionOverridden SandboxPosture PluginConfigChanged ConfigChanged' -- "$cur")
       return
       ;;
-    --socket | --manifest | -m | --input-file | --checkpoint | --key | --file)
+    --environment)
+      mapfile -t COMPREPLY < <(compgen -W 'development testing staging production' -- "$cur")
+      return
+      ;;
+    --socket | --manifest | -m | --policy | -p | --input-file | --checkpoint | --key | --file)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       return
@@ -71,7 +76,11 @@ _liongatectl() {
 
   local flags=$global
   case $verb in
-    load-plugin) flags+=' --manifest --replace --no-start' ;;
+    load-plugin) flags+=' --manifest --replace --no-start --accept-permissions' ;;
+    reload-plugin) flags+=' --plugin-id --accept-permissions' ;;
+    explain-permissions) flags+=' --plugin-id --manifest' ;;
+    grant-permission | revoke-permission) flags+=' --plugin-id --permission' ;;
+    test-policy) flags+=' --policy --manifest --environment --caller' ;;
     run-plugin)
       flags+=' --manifest --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
       ;;
@@ -96,12 +105,12 @@ _liongatectl() {
     return
   fi
   case $verb in
-    load-plugin | validate-manifest)
+    load-plugin | validate-manifest | test-policy)
       compopt -o filenames
       mapfile -t COMPREPLY < <(compgen -f -- "$cur")
       ;;
     invoke-plugin | get-plugin | get-plugin-health | get-plugin-logs | set-plugin-config | unload-plugin | \
-      reload-plugin | start-plugin | stop-plugin | restart-plugin | pause-plugin | resume-plugin)
+      explain-permissions | grant-permission | revoke-permission | reload-plugin | start-plugin | stop-plugin | restart-plugin | pause-plugin | resume-plugin)
       mapfile -t COMPREPLY < <(compgen -W "$(_liongatectl_plugins "${where[@]}")" -- "$cur")
       ;;
   esac

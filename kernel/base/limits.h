@@ -81,6 +81,13 @@ inline constexpr int kFolderDepthMax = 32;
 inline constexpr int kInspectionsMax = 1024;  // manifests and folders that wait to be looked at
 inline constexpr std::size_t kDigestCacheFilesMax = 4096;
 
+// --- policy ---
+inline constexpr std::size_t kPolicyRulesMax = 10'000;  // in one policy file, those of all environments together
+inline constexpr std::size_t kPolicyFileBytesMax = 4U * 1024 * 1024;
+inline constexpr std::size_t kPolicyPatternBytesMax = 4096;
+inline constexpr std::size_t kPolicyPatternsPerRuleMax = 64;  // permissions in one rule
+inline constexpr std::size_t kPolicyReasonBytesMax = 512;
+
 // --- event log ---
 inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
 inline constexpr std::size_t kLogRecordBytesMax = 1024 * 1024;

@@ -44,6 +44,7 @@ void Loader::on_inspected(const std::shared_ptr<Load>& load, Result<v1::PluginLo
   }
   load->loaded = std::move(*inspected);
   load->loaded.set_start(load->request.after_load == AfterLoad::kStart);
+  load->loaded.set_caller(load->request.actor);
   if (Result<void> checked = check(*load); !checked) {
     fail(load, std::move(checked).error());
     return;
@@ -58,7 +59,7 @@ void Loader::on_inspected(const std::shared_ptr<Load>& load, Result<v1::PluginLo
   start(load);
 }
 
-Result<void> Loader::check(const Load& load) {
+Result<void> Loader::check(Load& load) {
   // Events are protobuf, whose texts are UTF-8; and a path that was mended would name another file.
   for (const std::string* path :
        {&load.loaded.folder(), &load.loaded.entry_point_path(), &load.loaded.manifest_path()}) {
@@ -82,9 +83,41 @@ Result<void> Loader::check(const Load& load) {
   return check_policy(load);
 }
 
-Result<void> Loader::check_policy(const Load& load) {
-  auto refusal = policy::refuse(context_.settings.policy, load.loaded);
-  if (!refusal) return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
+std::optional<policy::Refusal> Loader::ask_consent(Load& load) {
+  const registry::PluginRecord* present = context_.registry.find(load.loaded.manifest().name());
+  if (present == nullptr) return std::nullopt;
+  const policy::PermissionChange change = policy::compare_permissions(present->loaded(), load.loaded);
+  if (change.added.empty()) return std::nullopt;
+  if (load.request.consent == Consent::kGiven) {
+    for (const std::string& permission : change.added) load.loaded.add_accepted_permissions(permission);
+    return std::nullopt;
+  }
+  const auto joined = [](const std::vector<std::string>& texts) {
+    std::string out;
+    for (const std::string& text : texts) out += (out.empty() ? "" : ", ") + text;
+    return out;
+  };
+  std::string message = "it asks for permissions that it did not ask for before: " + joined(change.added);
+  if (!change.removed.empty()) message += " (and no longer for " + joined(change.removed) + ")";
+  Error error = make_error(Reason::kPermissionDenied, std::move(message))
+                    .with_hint("look at what is new, then repeat it with --accept-permissions")
+                    .with("rule", "consent")
+                    .with("added", joined(change.added))
+                    .with("removed", joined(change.removed));
+  return policy::Refusal{joined(change.added), "consent", std::move(error)};
+}
+
+Result<void> Loader::check_policy(Load& load) {
+  if (const registry::PluginRecord* present = context_.registry.find(load.loaded.manifest().name())) {
+    policy::carry_overrides(present->loaded(), load.loaded);
+  }
+  const v1::PolicyDecision decision = policy::decide(context_.settings.policy, load.loaded);
+  auto refusal = policy::refusal_in(decision);
+  if (!refusal) refusal = ask_consent(load);
+  if (!refusal) {
+    policy::write_grants(decision, load.loaded);
+    return context_.secrets.learn(load.loaded.manifest());  // before anything of it runs
+  }
   v1::Event event;
   fill_denial(event, *refusal, "load");
   event.set_plugin_name(load.loaded.manifest().name());
@@ -196,13 +229,14 @@ void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
   context_.journal.when_durable(*recorded, [load, error = std::move(error)] { load->done(error); });
 }
 
-void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Done done) {
+void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Consent consent, Done done) {
   LoadRequest request;
   request.source.manifest_path = plugin.record().loaded().manifest_path();
   request.source.manifest = plugin.record().loaded().manifest();
   request.source.folder = plugin.record().loaded().folder();
   request.source.caller_uid = caller_uid;
   request.on_duplicate = OnDuplicate::kReplace;
+  request.consent = consent;
   request.actor = actor;
   const std::string name = plugin.record().name();
   auto load = std::make_shared<Load>();

@@ -2,6 +2,8 @@
 //
 // Ownership and thread: owned by the orchestrator; kernel thread. Loads of different names run side by side; a name
 // that is being loaded is taken. A load that fails leaves one PluginLoadFailed in the log and nothing in the registry.
+// What replaces a loaded plugin and asks for permissions that this one did not ask for is refused (kPermissionDenied)
+// unless the request says that they are accepted.
 #pragma once
 
 #include <functional>
@@ -16,11 +18,14 @@ namespace liongate::orchestrator {
 
 enum class OnDuplicate { kRefuse, kReplace };
 enum class AfterLoad { kStart, kLeaveStopped };
+// Whether whoever replaces a plugin accepts that it asks for more than before.
+enum class Consent { kNotGiven, kGiven };
 
 struct LoadRequest {
   registry::PluginSource source;
   OnDuplicate on_duplicate = OnDuplicate::kRefuse;
   AfterLoad after_load = AfterLoad::kStart;
+  Consent consent = Consent::kNotGiven;
   std::string actor;
 };
 
@@ -44,7 +49,7 @@ class Loader {
   void load(LoadRequest request, Done done);
 
   // Reads the plugin's manifest and files again and reloads it under its id.
-  void reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Done done);
+  void reload(PluginActor& plugin, uid_t caller_uid, const std::string& actor, Consent consent, Done done);
 
   // Kills what is being loaded; their `done` is called with kShuttingDown.
   void shut_down();
@@ -53,8 +58,9 @@ class Loader {
   struct Load;
 
   void on_inspected(const std::shared_ptr<Load>& load, Result<v1::PluginLoaded> inspected);
-  Result<void> check(const Load& load);
-  Result<void> check_policy(const Load& load);
+  Result<void> check(Load& load);
+  Result<void> check_policy(Load& load);
+  std::optional<policy::Refusal> ask_consent(Load& load);
   void start(const std::shared_ptr<Load>& load);
   void register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready);
   void fail(const std::shared_ptr<Load>& load, Error error);

@@ -130,13 +130,14 @@ void Orchestrator::load(LoadRequest request, PluginDone done) {
   });
 }
 
-void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, PluginDone done) {
+void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, Consent consent,
+                          PluginDone done) {
   PluginActor* found = find_plugin(plugin);
   if (shutting_down_ || found == nullptr) {
     done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
     return;
   }
-  loader_.reload(*found, caller_uid, actor, [this, done = std::move(done)](Result<PluginId> loaded) {
+  loader_.reload(*found, caller_uid, actor, consent, [this, done = std::move(done)](Result<PluginId> loaded) {
     PluginActor* reloaded = loaded ? find_plugin(loaded->str()) : nullptr;
     if (!loaded) {
       done(std::move(loaded).error());
@@ -148,13 +149,48 @@ void Orchestrator::reload(const std::string& plugin, uid_t caller_uid, const std
   });
 }
 
-void Orchestrator::command(const std::string& plugin, const std::string& actor, Command what, PluginDone done) {
+void Orchestrator::explain(const std::string& plugin, const ExplainDone& done) {
+  const registry::PluginRecord* record = registry_.find(plugin);
+  if (record == nullptr) {
+    done(not_found(plugin));
+    return;
+  }
+  done(Explanation{record->id.str(), record->name(), policy::decide(context_.settings.policy, record->loaded())});
+}
+
+void Orchestrator::explain(registry::PluginSource source, const std::string& caller, ExplainDone done) {
+  context_.inspector.inspect(
+      std::move(source), [this, caller, done = std::move(done)](Result<v1::PluginLoaded> inspected) {
+        if (!inspected) {
+          done(std::move(inspected).error());
+          return;
+        }
+        inspected->set_caller(caller);
+        done(Explanation{"", inspected->manifest().name(), policy::decide(context_.settings.policy, *inspected)});
+      });
+}
+
+std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> Orchestrator::list_grants() const {
+  std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> grants;
+  for (const registry::PluginRecord* record : registry_.list()) grants.emplace_back(record->id, record->loaded_shared);
+  return grants;
+}
+
+void Orchestrator::override_permission(const std::string& plugin, const std::string& permission, policy::Override what,
+                                       const std::string& actor, PluginDone done) {
+  const auto change = [&](PluginActor& found, PluginActor::Done finish) {
+    found.override_permission(permission, what, actor, std::move(finish));
+  };
+  command(plugin, change, std::move(done));
+}
+
+void Orchestrator::command(const std::string& plugin, const Command& what, PluginDone done) {
   PluginActor* found = find_plugin(plugin);
   if (shutting_down_ || found == nullptr) {
     done(shutting_down_ ? make_error(Reason::kShuttingDown, "the daemon is shutting down") : not_found(plugin));
     return;
   }
-  (found->*what)(actor, [this, id = found->record().id, done = std::move(done)](Result<void> result) {
+  what(*found, [this, id = found->record().id, done = std::move(done)](Result<void> result) {
     PluginActor* present = find_plugin(id.str());
     if (!result) {
       done(std::move(result).error());
@@ -167,15 +203,21 @@ void Orchestrator::command(const std::string& plugin, const std::string& actor, 
 }
 
 void Orchestrator::start(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::start, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.start(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::stop(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::stop, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.stop(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::restart(const std::string& plugin, const std::string& actor, PluginDone done) {
-  command(plugin, actor, &PluginActor::restart, std::move(done));
+  command(
+      plugin, [&actor](PluginActor& found, PluginActor::Done finish) { found.restart(actor, std::move(finish)); },
+      std::move(done));
 }
 
 void Orchestrator::unload(const std::string& plugin, const std::string& actor, PluginDone done) {

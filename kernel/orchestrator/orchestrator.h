@@ -63,6 +63,12 @@ struct PluginHealth {
   std::uint64_t memory_used_bytes = 0;
 };
 
+struct Explanation {
+  std::string plugin_id;  // empty for a manifest
+  std::string plugin_name;
+  v1::PolicyDecision decision;
+};
+
 // The plugin's kept output, and what is to come.
 struct LogFollower {
   std::vector<supervision::LogLine> lines;
@@ -88,13 +94,25 @@ class Orchestrator final : private PluginHost {
   // --- plugins ---
   void load(LoadRequest request, PluginDone done);
   void unload(const std::string& plugin, const std::string& actor, PluginDone done);
-  void reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, PluginDone done);
+  void reload(const std::string& plugin, uid_t caller_uid, const std::string& actor, Consent consent, PluginDone done);
   void start(const std::string& plugin, const std::string& actor, PluginDone done);
   void stop(const std::string& plugin, const std::string& actor, PluginDone done);
   void restart(const std::string& plugin, const std::string& actor, PluginDone done);
   Result<v1::Plugin> get(const std::string& plugin);
   std::vector<v1::Plugin> list();
   void check_health(const std::string& plugin, std::function<void(Result<PluginHealth>)> done);
+
+  // --- permissions ---
+  // What the policy in force says to a loaded plugin (by id or name), or to a manifest as if `caller` loaded it.
+  // Records nothing. Errors: kPluginNotFound; for a manifest those of PluginInspector::inspect.
+  using ExplainDone = std::function<void(Result<Explanation>)>;
+  void explain(const std::string& plugin, const ExplainDone& done);
+  void explain(registry::PluginSource source, const std::string& caller, ExplainDone done);
+  // See PluginActor::override_permission.
+  void override_permission(const std::string& plugin, const std::string& permission, policy::Override what,
+                           const std::string& actor, PluginDone done);
+  // What each loaded plugin was granted at its last load, reload or start.
+  std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> list_grants() const;
 
   // --- plugin output ---
   Result<LogFollower> read_logs(const std::string& plugin, std::size_t tail_lines,
@@ -141,8 +159,8 @@ class Orchestrator final : private PluginHost {
   PluginActor& add_plugin(const PluginId& id, std::shared_ptr<supervision::PluginLog> log) override;
   PluginActor* find_plugin(std::string_view id_or_name) override;
 
-  using Command = void (PluginActor::*)(const std::string&, PluginActor::Done);
-  void command(const std::string& plugin, const std::string& actor, Command what, PluginDone done);
+  using Command = std::function<void(PluginActor&, PluginActor::Done)>;
+  void command(const std::string& plugin, const Command& what, PluginDone done);
   v1::Plugin view(PluginActor& plugin);
   Error not_found(const std::string& plugin) const;
   Result<void> record_start(const DaemonIdentity& identity, const snapshot::ReplayedState& replayed);

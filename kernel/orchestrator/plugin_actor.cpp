@@ -144,14 +144,8 @@ void PluginActor::start(const std::string& actor, Done done) {
 
 void PluginActor::begin_start(StartKind kind, const std::string& actor, Done done) {
   ending_ = false;
-  if (const auto refusal = policy::refuse(context_.settings.policy, record_.loaded())) {
-    v1::Event denial = plugin_event("PermissionDenied", record_, actor);
-    fill_denial(denial, *refusal, "start");
-    if (const auto recorded = context_.journal.record_state(denial); !recorded) {
-      done(recorded.error());
-      return;
-    }
-    fail_plugin(actor, refusal->error, std::move(done));
+  if (const Result<void> asked = ask_policy(actor); !asked) {
+    fail_plugin(actor, asked.error(), std::move(done));
     return;
   }
   if (const Result<void> hidden = context_.secrets.learn(record_.loaded().manifest()); !hidden) {

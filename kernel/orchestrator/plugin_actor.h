@@ -56,6 +56,9 @@ class PluginActor final : private supervision::InstanceListener {
   void restart(const std::string& actor, Done done);
   // Replaces manifest and files; calls move to the new process once it is Ready.
   void reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
+  // Grants or revokes `permission`, in its canonical spelling, from the next start on (a command: the next call).
+  // kInvalidArgument where it has it already, or has it not; kPermissionDenied where the policy denies it.
+  void override_permission(std::string permission, policy::Override what, const std::string& actor, Done done);
   // Records PluginUnloaded at the end; the owner destroys this actor in `done`'s turn or later, not inside it.
   void unload(const std::string& actor, Done done);
   // After a restart of the daemon: starts what was running.
@@ -89,6 +92,11 @@ class PluginActor final : private supervision::InstanceListener {
   void finish_command(Result<void> result);
 
   enum class StartKind { kByRequest, kBySupervisor };
+  // Records the denial and returns its error, or what kept it from being recorded.
+  Result<void> refuse(policy::Refusal refusal, const char* action, const std::string& actor);
+  Result<EventSeq> record_override(const std::string& permission, policy::Override what, const std::string& actor);
+  // Asks the policy of today. Grants that differ from those on record are recorded; a refusal is, too, and returned.
+  Result<void> ask_policy(const std::string& actor);
   void begin_start(StartKind kind, const std::string& actor, Done done);
   void launch(StartKind kind, const std::string& actor, Done done);
   void on_start_failed(StartKind kind, const std::string& actor, Error error, Done done);

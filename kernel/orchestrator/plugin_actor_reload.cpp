@@ -14,6 +14,12 @@ void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done
 void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
   const bool idle = record_.state == State::kStopped || (record_.state == State::kCreated && !record_.desired_running);
   const bool command = loaded.manifest().runtime() == "command";
+  if (!policy::carries_overrides(record_.loaded(), loaded)) {
+    done(make_error(Reason::kIllegalTransition,
+                    "permissions of plugin " + record_.name() + " changed while it was reloaded")
+             .with_hint("reload it again"));
+    return;
+  }
   loaded.set_start(!idle);
   if (idle || command) {
     ReadyInstance none;

@@ -91,6 +91,22 @@ Result<void> Registry::reload(PluginRecord& record, const v1::Event& event) {
   return {};
 }
 
+void Registry::grant(PluginRecord& record, const v1::PermissionsGranted& granted) {
+  auto loaded = std::make_shared<v1::PluginLoaded>(record.loaded());
+  *loaded->mutable_grants() = granted.grants();
+  *loaded->mutable_manifest()->mutable_limits() = granted.limits();
+  *loaded->mutable_limits_by_policy() = granted.limits_by_policy();
+  record.loaded_shared = std::move(loaded);
+}
+
+void Registry::override_permission(PluginRecord& record, const v1::PermissionOverridden& overridden) {
+  auto loaded = std::make_shared<v1::PluginLoaded>(record.loaded());
+  *loaded->mutable_manifest()->mutable_permissions() = overridden.permissions();
+  *loaded->mutable_overrides() = overridden.overrides();
+  record.loaded_shared = std::move(loaded);
+  grant(record, overridden.outcome());
+}
+
 void Registry::restart_all() {
   for (auto& [id, record] : by_id_) {
     const auto next = lifecycle::transition(record->state, Trigger::kDaemonStarted);
@@ -183,6 +199,12 @@ Result<void> Registry::apply_lifecycle(PluginRecord& record, const v1::Event& ev
       return {};
     case P::kPluginReloaded:
       return reload(record, event);
+    case P::kPermissionsGranted:
+      grant(record, event.permissions_granted());
+      return {};
+    case P::kPermissionOverridden:
+      override_permission(record, event.permission_overridden());
+      return {};
     default:
       return {};
   }

@@ -84,6 +84,8 @@ class Registry {
   Result<void> load(const v1::Event& event);
   Result<void> apply_lifecycle(PluginRecord& record, const v1::Event& event);
   Result<void> reload(PluginRecord& record, const v1::Event& event);
+  static void grant(PluginRecord& record, const v1::PermissionsGranted& granted);
+  static void override_permission(PluginRecord& record, const v1::PermissionOverridden& overridden);
   void restart_all();
 
   std::unordered_map<std::string, std::shared_ptr<PluginRecord>> by_id_;

@@ -45,6 +45,39 @@ class FakeDaemon::Plugins final : public v1::PluginService::Service {
     *response->mutable_plugin() = fake_.plugin;
     return fake_.status;
   }
+  grpc::Status ReloadPlugin(grpc::ServerContext*, const v1::ReloadPluginRequest* request,
+                            v1::ReloadPluginResponse* response) override {
+    fake_.reload_request = *request;
+    *response->mutable_plugin() = fake_.plugin;
+    return fake_.status;
+  }
+  grpc::Status ExplainPermissions(grpc::ServerContext*, const v1::ExplainPermissionsRequest* request,
+                                  v1::ExplainPermissionsResponse* response) override {
+    fake_.explain_request = *request;
+    *response = fake_.explanation;
+    return fake_.status;
+  }
+  grpc::Status GrantPermission(grpc::ServerContext*, const v1::GrantPermissionRequest* request,
+                               v1::GrantPermissionResponse* response) override {
+    fake_.selector = request->plugin();
+    fake_.permission = "+" + request->permission();
+    *response->mutable_plugin() = fake_.plugin;
+    response->set_restart_needed(fake_.restart_needed);
+    return fake_.status;
+  }
+  grpc::Status RevokePermission(grpc::ServerContext*, const v1::RevokePermissionRequest* request,
+                                v1::RevokePermissionResponse* response) override {
+    fake_.selector = request->plugin();
+    fake_.permission = "-" + request->permission();
+    *response->mutable_plugin() = fake_.plugin;
+    response->set_restart_needed(fake_.restart_needed);
+    return fake_.status;
+  }
+  grpc::Status ListPermissions(grpc::ServerContext*, const v1::ListPermissionsRequest*,
+                               v1::ListPermissionsResponse* response) override {
+    *response = fake_.permissions;
+    return fake_.status;
+  }
   grpc::Status GetPlugin(grpc::ServerContext*, const v1::GetPluginRequest* request,
                          v1::GetPluginResponse* response) override {
     fake_.selector = request->plugin();

@@ -39,9 +39,15 @@ class FakeDaemon {
   v1::VerifyLogResponse report;
   v1::VerifyLogRequest verify_request;
   v1::Plugin plugin;
+  v1::ExplainPermissionsResponse explanation;
+  v1::ListPermissionsResponse permissions;
 
   // What was asked.
   v1::LoadPluginRequest load_request;
+  v1::ReloadPluginRequest reload_request;
+  v1::ExplainPermissionsRequest explain_request;
+  std::string permission;       // granted or revoked
+  bool restart_needed = false;  // what both answer
   v1::InvokePluginRequest invoke_request;
   v1::ReplayEventsRequest replay_request;
   std::string selector;

@@ -117,7 +117,7 @@ policy:
   CHECK(config.allow_degraded == std::vector<std::string>{"landlock", "session_keyring"});
   REQUIRE(config.policy.size() == 2);
   CHECK(config.policy[0].plugin == "hello");
-  CHECK(config.policy[0].permission == "fs_read:/srv/*");
+  CHECK(config.policy[0].permissions == std::vector<std::string>{"fs_read:/srv/*"});
   CHECK(config.policy[0].allow);
   CHECK(config.policy[1].plugin == "*");
   CHECK_FALSE(config.policy[1].allow);
@@ -223,13 +223,27 @@ TEST_CASE("what is printed parses back to the same") {
   DaemonConfig config = config_of("environment: staging\nlog_level: error\nstop_grace_ms: 7\n");
   config.state_dir = "/srv/with \"quotes\" and # signs";
   config.socket = "/srv/s.sock";
-  config.policy = {{"a*", "fs_read:/srv/*", true}, {"*", "process", false}};
+  config.policy = {{"a*", {"fs_read:/srv/*"}, true}, {"*", {"process"}, false}};
   const std::string yaml = to_yaml(config);
   const DaemonConfig again = config_of(yaml);
   CHECK(to_yaml(again) == yaml);
   CHECK(again.state_dir == config.state_dir);
   CHECK(again.policy.size() == 2);
   CHECK(again.policy[0].allow);
+}
+
+TEST_CASE("a policy file is named by an absolute path, or by nothing") {
+  CHECK(config_of("policy_file: /etc/p.yaml").policy_file == "/etc/p.yaml");
+  CHECK(config_of("policy_file: \"\"").policy_file.empty());
+  CHECK(config_fault_of("policy_file: p.yaml").find("policy_file: `p.yaml` is not an absolute path") !=
+        std::string::npos);
+  CHECK(config_fault_of("policy_file: [a]").find("policy_file: must be text") != std::string::npos);
+}
+
+TEST_CASE("rules of the inline list are named by their place in it") {
+  const DaemonConfig config = config_of("policy:\n  - {allow: true}\n  - {plugin: a, allow: false}\n");
+  CHECK(config.policy[0].name == "rule 1");
+  CHECK(config.policy[1].name == "rule 2");
 }
 
 TEST_CASE("the default file that is shipped is the defaults") {

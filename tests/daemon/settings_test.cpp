@@ -33,7 +33,7 @@ TEST_CASE("the kernel gets what was configured") {
   config.ready_timeout_ms = 2;
   config.stop_grace_ms = 3;
   config.durability = config::DurabilityMode::kBatch;
-  config.policy = {{"log-*", "fs_read:*", true}, {"*", "process", false}};
+  config.policy = {{"log-*", {"fs_read:*"}, true}, {"*", {"process"}, false}};
   config.state_dir = "/var/lib/liongate";
   config.socket = "/run/liongate/control.sock";
   const orchestrator::Settings settings = to_settings(config);
@@ -44,7 +44,7 @@ TEST_CASE("the kernel gets what was configured") {
   REQUIRE(settings.policy.rules.size() == 2);
   CHECK(settings.policy.rules[0].plugin == "log-*");
   CHECK(settings.policy.rules[0].allow);
-  CHECK(settings.policy.rules[1].permission == "process");
+  CHECK(settings.policy.rules[1].permissions == Keys{"process"});
   CHECK_FALSE(settings.policy.rules[1].allow);
   CHECK(settings.policy.protected_folders == Keys{"/var/lib/liongate", "/run/liongate/control.sock"});
 }
@@ -74,7 +74,7 @@ TEST_CASE("every durability mode has its counterpart") {
 
 TEST_CASE("the same configuration has no changes") {
   DaemonConfig config;
-  config.policy = {{"a", "b", true}};
+  config.policy = {{"a", {"b"}, true}};
   CHECK(changed(config, config).empty());
 }
 
@@ -92,14 +92,14 @@ TEST_CASE("keys that hold at once are told as changed") {
 
 TEST_CASE("any difference between policies is a change: more rules, fewer, another order, another word") {
   DaemonConfig before;
-  before.policy = {{"a", "x", true}, {"b", "y", false}};
-  for (const std::vector<config::PolicyRule>& policy :
-       std::vector<std::vector<config::PolicyRule>>{{},
-                                                    {{"a", "x", true}},
-                                                    {{"a", "x", true}, {"b", "y", false}, {"c", "z", true}},
-                                                    {{"b", "y", false}, {"a", "x", true}},
-                                                    {{"a", "x", true}, {"b", "y", true}},
-                                                    {{"a", "x", true}, {"b", "z", false}}}) {
+  before.policy = {{"a", {"x"}, true}, {"b", {"y"}, false}};
+  for (const std::vector<PolicyRule>& policy :
+       std::vector<std::vector<PolicyRule>>{{},
+                                            {{"a", {"x"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"y"}, false}, {"c", {"z"}, true}},
+                                            {{"b", {"y"}, false}, {"a", {"x"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"y"}, true}},
+                                            {{"a", {"x"}, true}, {"b", {"z"}, false}}}) {
     DaemonConfig after = before;
     after.policy = policy;
     CHECK(changed(before, after) == Keys{"policy"});
@@ -112,6 +112,23 @@ TEST_CASE("what bounds the network is in force at once") {
   after.network = {"9.9.9.9", {"10.0.0.0/8"}, 1, 2000, 3};
   CHECK(changed(before, after) == Keys{"network_resolver", "network_internal_ranges", "network_flows_max",
                                        "network_idle_timeout_ms", "network_flow_bytes_max"});
+}
+
+TEST_CASE("the rules of a policy file come before the others, and a difference in them is a change") {
+  DaemonConfig before;
+  before.policy = {{"inline", {"x"}, true}};
+  before.policy_file = "/etc/liongate/policy.yaml";
+  before.policy_file_rules = {{"a", {"x"}, true}};
+  const std::vector<PolicyRule> rules = to_settings(before).policy.rules;
+  REQUIRE(rules.size() == 2);
+  CHECK(rules[0].plugin == "a");
+  DaemonConfig after = before;
+  CHECK(changed(before, after).empty());
+  after.policy_file_rules[0].limits = {{"processes_max", 2}};
+  CHECK(changed(before, after) == Keys{"policy_file"});
+  after = before;
+  after.policy_file = "/etc/liongate/other.yaml";
+  CHECK(changed(before, after) == Keys{"policy_file"});
 }
 
 TEST_CASE("keys that need a restart are told apart") {

@@ -203,9 +203,19 @@ std::shared_ptr<CommandOutcome> Kernel::tell(Verb verb, const std::string& plugi
   return outcome;
 }
 
-std::shared_ptr<CommandOutcome> Kernel::reload(const std::string& plugin) {
+std::shared_ptr<CommandOutcome> Kernel::reload(const std::string& plugin, orchestrator::Consent consent) {
   auto outcome = std::make_shared<CommandOutcome>();
-  orchestrator_->reload(plugin, 1000, "uid:1000", [outcome](Result<v1::Plugin> result) {
+  orchestrator_->reload(plugin, 1000, "uid:1000", consent, [outcome](Result<v1::Plugin> result) {
+    ++outcome->times_done;
+    outcome->result = std::move(result);
+  });
+  return outcome;
+}
+
+std::shared_ptr<CommandOutcome> Kernel::override_permission(const std::string& plugin, const std::string& permission,
+                                                            policy::Override what) {
+  auto outcome = std::make_shared<CommandOutcome>();
+  orchestrator_->override_permission(plugin, permission, what, "uid:0", [outcome](Result<v1::Plugin> result) {
     ++outcome->times_done;
     outcome->result = std::move(result);
   });

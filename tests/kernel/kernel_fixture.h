@@ -125,7 +125,10 @@ class Kernel {
   using Verb = void (orchestrator::Orchestrator::*)(const std::string&, const std::string&,
                                                     orchestrator::Orchestrator::PluginDone);
   std::shared_ptr<CommandOutcome> tell(Verb verb, const std::string& plugin);
-  std::shared_ptr<CommandOutcome> reload(const std::string& plugin);
+  std::shared_ptr<CommandOutcome> reload(const std::string& plugin,
+                                         orchestrator::Consent consent = orchestrator::Consent::kNotGiven);
+  std::shared_ptr<CommandOutcome> override_permission(const std::string& plugin, const std::string& permission,
+                                                      policy::Override what);
   Result<v1::Plugin> wait(const std::shared_ptr<CommandOutcome>& outcome);
   v1::PluginState state(const std::string& plugin);
 

@@ -20,11 +20,11 @@ v1::PluginLoaded plugin_asking(const std::vector<std::string>& permissions, cons
   return loaded;
 }
 
-Policy production(std::vector<policy::Rule> rules = {}) {
+Policy production(std::vector<PolicyRule> rules = {}) {
   return Policy{std::move(rules), Default::kRefuse, "production", {"/var/lib/liongate", "/run/liongate/control.sock"}};
 }
 
-Policy development(std::vector<policy::Rule> rules = {}) {
+Policy development(std::vector<PolicyRule> rules = {}) {
   Policy policy = production(std::move(rules));
   policy.otherwise = Default::kGrant;
   policy.environment = "development";
@@ -77,31 +77,31 @@ TEST_CASE("outside development nothing is granted that no rule names") {
 }
 
 TEST_CASE("the first rule that matches decides") {
-  const Policy deny_first = production({{"*", "env:SECRET", false}, {"*", "env:*", true}});
+  const Policy deny_first = production({{"*", {"env:SECRET"}, false}, {"*", {"env:*"}, true}});
   CHECK(refused_by(deny_first, "env:SECRET") == "rule 1");
   CHECK(is_granted(deny_first, "env:HOME"));
-  const Policy allow_first = production({{"*", "env:*", true}, {"*", "env:SECRET", false}});
+  const Policy allow_first = production({{"*", {"env:*"}, true}, {"*", {"env:SECRET"}, false}});
   CHECK(is_granted(allow_first, "env:SECRET"));
 }
 
 TEST_CASE("a rule is for the plugins its pattern names") {
-  const Policy policy = production({{"log-*", "process", true}});
+  const Policy policy = production({{"log-*", {"process"}, true}});
   CHECK_FALSE(refuse(policy, plugin_asking({"process"}, "log-analyzer", "/p")).has_value());
   CHECK(refuse(policy, plugin_asking({"process"}, "hello", "/p")).has_value());
 }
 
 TEST_CASE("a denying rule holds in development too") {
-  CHECK(refused_by(development({{"*", "network:*", false}}), "network:example.org") == "rule 1");
+  CHECK(refused_by(development({{"*", {"network:*"}, false}}), "network:example.org") == "rule 1");
 }
 
 TEST_CASE("forbidden is never granted, with or without an argument") {
-  const Policy generous = development({{"*", "*", true}});
+  const Policy generous = development({{"*", {"*"}, true}});
   CHECK(refused_by(generous, "forbidden") == "forbidden");
   CHECK(refused_by(generous, "forbidden:anything") == "forbidden");
 }
 
 TEST_CASE("every permission must be granted; the first refusal is told") {
-  const Policy policy = production({{"*", "env:*", true}});
+  const Policy policy = production({{"*", {"env:*"}, true}});
   const auto refusal = refuse(policy, plugin_asking({"env:A", "process", "jit"}));
   REQUIRE(refusal.has_value());
   CHECK(refusal->permission == "process");
@@ -111,7 +111,7 @@ TEST_CASE("every permission must be granted; the first refusal is told") {
 }
 
 TEST_CASE("the daemon's own folders are refused in both directions, whatever the rules say") {
-  const Policy generous = development({{"*", "*", true}});
+  const Policy generous = development({{"*", {"*"}, true}});
   for (const char* kind : {"fs_read:", "fs_write:"}) {
     CHECK(refused_by(generous, std::string(kind) + "/var/lib/liongate") == "protected folder");
     CHECK(refused_by(generous, std::string(kind) + "/var/lib/liongate/log") == "protected folder");
@@ -136,7 +136,7 @@ TEST_CASE("spellings of a protected path are seen through") {
 }
 
 TEST_CASE("a plugin never may write its own manifest or program, wherever they lie") {
-  const Policy generous = development({{"*", "*", true}});
+  const Policy generous = development({{"*", {"*"}, true}});
   const auto rule = [&](const std::string& permission) {
     v1::PluginLoaded loaded = plugin_asking({permission});
     loaded.set_manifest_path("/plugins/hello/manifest.toml");
@@ -154,7 +154,7 @@ TEST_CASE("a plugin never may write its own manifest or program, wherever they l
 }
 
 TEST_CASE("variables that steer the loader are never granted") {
-  const Policy generous = development({{"*", "*", true}});
+  const Policy generous = development({{"*", {"*"}, true}});
   for (const char* name : {"LD_PRELOAD", "LD_LIBRARY_PATH", "LD_AUDIT", "GLIBC_TUNABLES", "GCONV_PATH"}) {
     INFO(name);
     CHECK(refused_by(generous, std::string("env:") + name) == "loader variable");
@@ -170,12 +170,12 @@ TEST_CASE("a relative path is relative to the plugin's folder") {
 }
 
 TEST_CASE("a rule sees the path that is mounted: .., . and // name nothing of their own") {
-  const Policy data_only = production({{"*", "fs_read:/etc*", false}, {"*", "fs_read:/srv/data/*", true}});
+  const Policy data_only = production({{"*", {"fs_read:/etc*"}, false}, {"*", {"fs_read:/srv/data/*"}, true}});
   CHECK(is_granted(data_only, "fs_read:/srv/data/a"));
   CHECK(is_granted(data_only, "fs_read:/srv/data/b/../a"));
   CHECK(refused_by(data_only, "fs_read:/srv/data/../private") == "no rule");
   CHECK(refused_by(data_only, "fs_read:/srv/data/../../etc/ssl") == "rule 1");
-  const Policy all_but_etc = development({{"*", "fs_read:/etc*", false}});
+  const Policy all_but_etc = development({{"*", {"fs_read:/etc*"}, false}});
   for (const char* path : {"/etc/ssl", "//etc/ssl", "/./etc/ssl", "/srv/../etc/ssl", "../../etc/ssl"}) {
     INFO(path);
     CHECK(refused_by(all_but_etc, std::string("fs_read:") + path) == "rule 1");
@@ -183,7 +183,7 @@ TEST_CASE("a rule sees the path that is mounted: .., . and // name nothing of th
 }
 
 TEST_CASE("a path within the plugin's folder may be granted in its relative spelling too") {
-  const Policy own = production({{"*", "fs_write:./*", true}});
+  const Policy own = production({{"*", {"fs_write:./*"}, true}});
   CHECK(is_granted(own, "fs_write:./output"));
   CHECK(is_granted(own, "fs_write:output/../logs"));
   CHECK(is_granted(own, "fs_write:/plugins/hello/output"));
@@ -191,7 +191,7 @@ TEST_CASE("a path within the plugin's folder may be granted in its relative spel
 }
 
 TEST_CASE("the operating system's own trees and the plugin's own program are never granted for writing") {
-  const Policy generous = development({{"*", "*", true}});
+  const Policy generous = development({{"*", {"*"}, true}});
   CHECK(refused_by(generous, "fs_read:/proc") == "protected folder");
   CHECK(refused_by(generous, "fs_read:/sys/kernel") == "protected folder");
   CHECK(refused_by(generous, "fs_write:/dev/shm") == "protected folder");
