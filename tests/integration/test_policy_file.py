@@ -165,7 +165,8 @@ def test_a_start_under_a_new_policy_records_what_is_granted_now(make_daemon: Mak
 
 
 def test_ten_thousand_rules_are_read_and_decide(make_daemon: MakeDaemon, workshop: Workshop) -> None:
-    rules = [f'  - {{plugin: "p{number}", permission: "fs_read:/srv/{number}/*", allow: true}}' for number in range(9999)]
+    rules = [f'  - {{plugin: "p{number}", permission: "fs_read:/srv/{number}/*", allow: true}}'
+             for number in range(9999)]
     daemon = with_policy(make_daemon, "\n".join(["rules:", *rules, "  - {plugin: probe, allow: true}", ""]))
     daemon.load(workshop.with_permissions("probe", ["process"]))
     assert daemon.ctl.ok("list-permissions").text.splitlines()[1].endswith("policy.yaml:10001")
