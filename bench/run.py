@@ -140,7 +140,7 @@ class Bench:
     # --- network ---
 
     def group_network(self):
-        latency = "A connection and a byte back (peers: the same client on the host, in a namespace with pasta, slirp4netns)"
+        latency = "A connection and a byte back (peers: the same client on the host, by pasta, by slirp4netns)"
         throughput = "256 MiB from a server on the host's loopback"
         with network_peers.Server() as server, self.daemon("network") as _:
             self.control("load-plugin", "--manifest", network_peers.plugin_manifest(self.scratch, server.port))

@@ -17,6 +17,12 @@ struct Words {
   std::string permission;
 };
 
+// Hosts are taken away from what runs, too.
+bool is_cut(const std::string& permission, std::string_view done) {
+  const std::string kind = permission.substr(0, permission.find(':'));
+  return done == "revoked" && (kind == "network" || kind == "net");
+}
+
 template <typename Request, typename Response>
 void add_verb(Program& program, const std::string& name, const char* summary, const char* done,
               grpc::Status (Stub::*method)(grpc::ClientContext*, const Request&, Response*)) {
@@ -37,7 +43,8 @@ void add_verb(Program& program, const std::string& name, const char* summary, co
           context.out << plugin << ": " << one_line(words->permission) << ' ' << done
                       << (response.restart_needed()
                               ? "; it runs on as before until `liongatectl restart-plugin " + plugin + "`"
-                              : ", from its next start or call on")
+                          : is_cut(words->permission, done) ? ", at once: what flowed there is cut"
+                                                            : ", from its next start or call on")
                       << '\n';
         }
         return finish(context);

@@ -94,6 +94,11 @@ orchestrator::LoadRequest to_load(v1::LoadPluginRequest& request, const Caller& 
   return load;
 }
 
+bool is_network(const std::string& permission) {
+  const std::string kind = permission.substr(0, permission.find(':'));
+  return kind == "network" || kind == "net";
+}
+
 }  // namespace
 
 void GrpcPluginService::serve(const GrpcEdge& edge) {
@@ -228,7 +233,10 @@ void GrpcPluginService::change_permission(auto call, const Caller& caller, polic
                                   return;
                                 }
                                 Response response;
-                                response.set_restart_needed(plugin->pid() != 0);
+                                // Flows are cut at once; what the kernel gave at the start it does not take back.
+                                const bool is_cut = std::is_same_v<Response, v1::RevokePermissionResponse> &&
+                                                    is_network(call->request().permission());
+                                response.set_restart_needed(plugin->pid() != 0 && !is_cut);
                                 *response.mutable_plugin() = std::move(*plugin);
                                 call->finish(response);
                               });

@@ -94,6 +94,8 @@ class PluginActor final : private supervision::InstanceListener {
   enum class StartKind { kByRequest, kBySupervisor };
   // Records the denial and returns its error, or what kept it from being recorded.
   Result<void> refuse(policy::Refusal refusal, const char* action, const std::string& actor);
+  // Everything of it that runs reaches only what `manifest` names from now on.
+  void narrow_network(const v1::Manifest& manifest);
   Result<EventSeq> record_override(const std::string& permission, policy::Override what, const std::string& actor);
   // Asks the policy of today. Grants that differ from those on record are recorded; a refusal is, too, and returned.
   Result<void> ask_policy(const std::string& actor);

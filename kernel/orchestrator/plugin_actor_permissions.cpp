@@ -49,6 +49,12 @@ void PluginActor::override_permission(std::string permission, policy::Override w
       std::move(done));
 }
 
+void PluginActor::narrow_network(const v1::Manifest& manifest) {
+  calls_.narrow_network(manifest);
+  if (instance_) instance_->narrow_network(manifest);
+  for (const auto& old : draining_) old->narrow_network(manifest);
+}
+
 Result<EventSeq> PluginActor::record_override(const std::string& permission, policy::Override what,
                                               const std::string& actor) {
   const bool grants = what == policy::Override::kGrant;
@@ -80,7 +86,10 @@ Result<EventSeq> PluginActor::record_override(const std::string& permission, pol
   *overridden.mutable_permissions() = changed.manifest().permissions();
   *overridden.mutable_overrides() = changed.overrides();
   *overridden.mutable_outcome() = granted_in(changed);
-  return context_.journal.record_state(event);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  // What the network gate can take away is gone at once, from calls that run as well; the rest needs a start.
+  if (recorded && !grants) narrow_network(changed.manifest());
+  return recorded;
 }
 
 }  // namespace liongate::orchestrator

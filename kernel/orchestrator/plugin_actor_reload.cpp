@@ -73,11 +73,8 @@ void PluginActor::swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const st
     calls_.serve_commands();
   }
   // What still runs under the old manifest keeps its calls, and no host that the new one does not name.
-  calls_.narrow_network(manifest);
-  if (old) {
-    old->narrow_network(manifest);
-    drain(std::move(old));
-  }
+  if (old) drain(std::move(old));
+  narrow_network(manifest);
   done_when_durable(seq, std::move(done));
 }
 

@@ -525,3 +525,33 @@ def test_psql_speaks_to_the_server_that_was_granted(world: World) -> None:
     psql = world.command("psql", "psql \"$(cat)\" -c 'select 1' 2>&1 || true\n", [f"network:db.example:{server.port}"])
     reply = world.daemon.invoke(psql, f"host=db.example port={server.port} user=alice dbname=d", timeout_ms=60_000)
     assert "hello from the server, alice" in reply.text
+
+
+def test_a_grant_that_is_revoked_cuts_the_download_at_once(world: World) -> None:
+    gone = threading.Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.recv(1000)
+        connection.sendall(b"HTTP/1.0 200 OK\r\n\r\n")
+        try:
+            while True:
+                connection.sendall(b"x" * 1000)
+                time.sleep(0.01)
+        finally:
+            gone.set()
+
+    server = world.serves(TcpServer(drip))
+    world.name("granted.example", "127.0.0.1")
+    permission = f"network:granted.example:{server.port}"
+    curl = world.command("curl", CURL.replace("5", "30"), [permission])
+    call = world.daemon.invoke_later(curl, f"-o /dev/null http://granted.example:{server.port}/")
+    world.daemon.wait_event("NetworkFlowOpened")
+    begin = time.monotonic()
+    world.daemon.ctl.ok("revoke-permission", "curl", permission)
+    assert gone.wait(5)
+    assert time.monotonic() - begin < 2  # a second, and what a busy machine adds
+    assert isinstance(call.outcome(), wire.Refusal)
+    closed = world.daemon.wait_event("NetworkFlowClosed").network_flow_closed
+    assert closed.reason == "revoked"
+    with wire.refused("PLUGIN_ERROR"):
+        world.daemon.invoke(curl, f"http://granted.example:{server.port}/")
