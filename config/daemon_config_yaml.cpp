@@ -91,7 +91,8 @@ std::string to_yaml(const DaemonConfig& config) {
     ranges += (ranges.empty() ? "" : ", ") + quoted(range);
   writer.setting("Private addresses, ADDRESS/BITS, that granted names may lead to; others must be granted by address.",
                  "network_internal_ranges", "[" + ranges + "]");
-  writer.setting("Connections of one plugin at a time.", "network_flows_max", std::to_string(config.network.flows_max));
+  writer.setting("Connections of one sandbox at a time: of a plugin, or of one call of a command.", "network_flows_max",
+                 std::to_string(config.network.flows_max));
   writer.setting("A connection in which nothing moves is ended after it.", "network_idle_timeout_ms",
                  std::to_string(config.network.idle_timeout_ms));
   writer.setting("A connection is cut that carried more, both ways together; 0 for no bound.", "network_flow_bytes_max",

@@ -149,7 +149,7 @@ Result<UniqueFd> NetgateClient::start_program() {
 }
 
 Result<UniqueFd> NetgateClient::connect_to_unit() {
-  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0));
+  UniqueFd socket(::socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (source_.socket.size() < sizeof address.sun_path) {
@@ -178,6 +178,8 @@ void NetgateClient::start() {
 void NetgateClient::on_lost() {
   socket_.reset();
   outgoing_.clear();
+  waits_to_send_ = false;
+  ++generation_;
   reap();
   for (auto& [id, open] : gates_) {
     for (const auto& [flow_id, flow] : std::exchange(open.flows, {})) {
@@ -236,13 +238,17 @@ void NetgateClient::send_waiting() {
     if (!sent && sent.error().sys_errno == EAGAIN) {
       waits_to_send_ = true;
       socket_->async_wait(boost::asio::posix::stream_descriptor::wait_write,
-                          [this](const boost::system::error_code& fault) {
+                          [this, generation = generation_](const boost::system::error_code& fault) {
+                            if (generation != generation_) return;  // of a gate that has gone
                             waits_to_send_ = false;
                             if (!fault) send_waiting();
                           });
       return;
     }
     // A gate that has gone is noticed where it is listened for.
+    if (!sent && sent.error().sys_errno != EPIPE) {
+      handlers_.on_warning("a request to liongate-netgate is lost: " + sent.error().message);
+    }
     outgoing_.pop_front();
   }
 }
@@ -326,18 +332,15 @@ void NetgateClient::take(const v1::GateReport& report) {
     closed.set_bytes_out(flow.bytes_out());
     closed.set_bytes_in(flow.bytes_in());
     closed.set_duration_ms(flow.duration_ms());
-    if (const auto known = open->flows.find(flow.flow_id()); known != open->flows.end()) {
-      closed.set_host(known->second.host);
-      closed.set_port(known->second.port);
-      open->flows.erase(known);
-    }
+    closed.set_host(flow.host());
+    closed.set_port(flow.port());
+    open->flows.erase(flow.flow_id());
     handlers_.on_flow(std::move(event));
   } else if (report.has_gate_closed()) {
     gates_.erase(report.gate_closed().gate_id());
   } else if (report.has_refused()) {
     const v1::Refused& refused = report.refused();
-    // What could not be reached was granted: it is no denial, and nobody waits for its record.
-    if (const Open* const open = gate_of(refused.gate_id()); open != nullptr && !refused.upstream_failed()) {
+    if (const Open* const open = gate_of(refused.gate_id()); open != nullptr) {
       handlers_.on_refused(refusal_event(open->opening.origin, refused));
     }
     if (refused.refusal_id() == 0) return;

@@ -101,6 +101,7 @@ class NetgateClient {
   std::optional<boost::asio::posix::stream_descriptor> socket_;
   std::deque<Outgoing> outgoing_;  // what the socket did not take yet, in order
   bool waits_to_send_ = false;
+  int generation_ = 0;  // of the gate's process
   pid_t pid_ = 0;
   boost::asio::steady_timer restart_timer_;
   bool restart_waits_ = false;

@@ -1,5 +1,6 @@
 #include "netgate/control.h"
 
+#include <sys/resource.h>
 #include <sys/socket.h>
 
 #include <cerrno>
@@ -13,10 +14,19 @@ void complain(const std::string& text) {
   std::fprintf(stderr, "liongate-netgate: %s\n", text.c_str());
 }
 
+// Two descriptors each, and some are kept for doors, questions and what is refused.
+std::size_t flows_of_all_max() {
+  constexpr std::size_t kShareForDoors = 4;
+  rlimit files{};
+  if (::getrlimit(RLIMIT_NOFILE, &files) != 0) return 0;
+  return static_cast<std::size_t>(files.rlim_cur - files.rlim_cur / kShareForDoors) / 2;
+}
+
 }  // namespace
 
 Control::Control(boost::asio::io_context& io, UniqueFd socket, Resolver& resolver)
     : io_(io), socket_(io, socket.release()), resolver_(resolver) {
+  bounds_.flows_of_all_max = flows_of_all_max();
   socket_.non_blocking(true);
 }
 
@@ -31,6 +41,10 @@ void Control::on_readable() {
     Result<sandbox::Packet> packet = sandbox::receive_packet(socket_.native_handle());
     if (!packet) {
       if (packet.error().sys_errno == EAGAIN) break;
+      if (packet.error().sys_errno == EMSGSIZE) {  // its descriptors found no place; those that did are closed
+        complain("no descriptor is left for a sandbox's door");
+        continue;
+      }
       // The daemon has gone, and with it every sandbox: nothing is left to lead anywhere.
       io_.stop();
       return;

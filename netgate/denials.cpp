@@ -18,7 +18,6 @@ v1::Refused Denials::describe(const Attempt& attempt, std::uint64_t count) const
   refused.set_port(attempt.port);
   refused.set_why(attempt.why);
   refused.set_count(count);
-  refused.set_upstream_failed(attempt.upstream_failed);
   return refused;
 }
 
@@ -59,6 +58,11 @@ void Denials::recorded(std::uint64_t refusal_id) {
     for (const auto& then : std::exchange(window.waiting, {})) then();
     return;
   }
+}
+
+// What is let go of may hold the last of us: it goes when nothing here is in use.
+void Denials::drop() {
+  const auto gone = std::exchange(windows_, {});
 }
 
 bool Denials::has_counts() const {

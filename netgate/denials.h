@@ -24,7 +24,6 @@ struct Attempt {
   std::string host;
   std::uint16_t port = 0;
   std::string why;
-  bool upstream_failed = false;
 };
 
 class Denials {
@@ -39,6 +38,8 @@ class Denials {
   void recorded(std::uint64_t refusal_id);
   // Tells what was counted in windows that are over; with `all` in every one.
   void flush(Clock::time_point now, bool all);
+  // Nobody will be told any more: what waits is let go of without a word.
+  void drop();
   // Whether a flush has something to tell, sooner or later.
   bool has_counts() const;
 

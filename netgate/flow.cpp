@@ -1,7 +1,6 @@
 #include "netgate/flow.h"
 
 #include <boost/asio/post.hpp>
-#include <boost/asio/write.hpp>
 
 namespace liongate::netgate {
 
@@ -83,20 +82,29 @@ void TcpFlow::connect(std::size_t index) {
 }
 
 void TcpFlow::pump(Socket& from, Socket& to, Direction& direction, std::uint64_t& counter) {
-  from.async_read_some(boost::asio::buffer(direction.buffer), [self = self(), &from, &to, &direction, &counter](
-                                                                  const Fault& fault, std::size_t bytes) {
-    if (self->has_ended()) return;
-    if (fault == boost::asio::error::eof) return self->over(to, direction);
-    if (fault) return self->end("reset");
-    boost::asio::async_write(to, boost::asio::buffer(direction.buffer.data(), bytes),
-                             [self, &from, &to, &direction, &counter](const Fault& write_fault, std::size_t written) {
-                               if (self->has_ended()) return;
-                               self->moved(counter, written);
-                               if (write_fault) self->end("reset");
-                               if (self->has_ended()) return;
-                               self->pump(from, to, direction, counter);
-                             });
-  });
+  from.async_read_some(boost::asio::buffer(direction.buffer),
+                       [self = self(), &from, &to, &direction, &counter](const Fault& fault, std::size_t bytes) {
+                         if (self->has_ended()) return;
+                         if (fault == boost::asio::error::eof) return self->over(to, direction);
+                         if (fault) return self->end("reset");
+                         self->deliver(from, to, direction, counter, {0, bytes});
+                       });
+}
+
+// Part by part, so that a slow reader is seen to move.
+void TcpFlow::deliver(Socket& from, Socket& to, Direction& direction, std::uint64_t& counter, Part part) {
+  to.async_write_some(boost::asio::buffer(direction.buffer.data() + part.begin, part.end - part.begin),
+                      [self = self(), &from, &to, &direction, &counter, part](const Fault& fault, std::size_t bytes) {
+                        if (self->has_ended()) return;
+                        self->moved(counter, bytes);
+                        if (fault) self->end("reset");
+                        if (self->has_ended()) return;
+                        if (part.begin + bytes < part.end) {
+                          self->deliver(from, to, direction, counter, {part.begin + bytes, part.end});
+                        } else {
+                          self->pump(from, to, direction, counter);
+                        }
+                      });
 }
 
 // One side has said all; the other may go on.
@@ -117,14 +125,18 @@ UdpFlow::UdpFlow(boost::asio::io_context& io, std::uint64_t id, Target target, E
     : Flow(id, std::move(target), std::move(events)), outside_(io), reply_(std::move(reply)) {}
 
 void UdpFlow::start() {
-  Fault fault;
-  if (!target().addresses.empty()) outside_.connect(udp::endpoint(target().addresses.front(), target().port), fault);
-  if (fault || target().addresses.empty()) {
-    boost::asio::post(outside_.get_executor(), [self = shared_from_this()] { self->end("unreachable"); });
+  Fault fault = boost::asio::error::host_unreachable;
+  for (const Address& address : target().addresses) {
+    outside_.close(fault);
+    outside_.connect(udp::endpoint(address, target().port), fault);
+    // Asio waits for room in a socket that blocks, whatever the flags of a call say: nobody may wait here.
+    if (!fault) outside_.non_blocking(true, fault);
+    if (fault) continue;
+    opened(address);
+    receive();
     return;
   }
-  opened(target().addresses.front());
-  receive();
+  boost::asio::post(outside_.get_executor(), [self = shared_from_this()] { self->end("unreachable"); });
 }
 
 void UdpFlow::cut() {

@@ -45,8 +45,12 @@ class Flow : public std::enable_shared_from_this<Flow> {
   using Clock = std::chrono::steady_clock;
 
   Flow(std::uint64_t id, Target target, Events events)
-      : id_(id), target_(std::move(target)), events_(std::move(events)) {}
-  virtual ~Flow() = default;
+      : id_(id), target_(std::move(target)), events_(std::move(events)) {
+    ++live_count_;
+  }
+  virtual ~Flow() { --live_count_; }
+  // Of all sandboxes together.
+  static std::size_t live_count() { return live_count_; }
   Flow(const Flow&) = delete;
   Flow& operator=(const Flow&) = delete;
 
@@ -82,6 +86,7 @@ class Flow : public std::enable_shared_from_this<Flow> {
   Address address_;
   bool is_open_ = false;
   bool has_ended_ = false;
+  static inline std::size_t live_count_ = 0;
   const Clock::time_point begun_ = Clock::now();
   Clock::time_point last_moved_ = begun_;
 };
@@ -102,6 +107,11 @@ class TcpFlow final : public Flow {
   };
   void connect(std::size_t index);
   void pump(Socket& from, Socket& to, Direction& direction, std::uint64_t& counter);
+  struct Part {
+    std::size_t begin = 0;
+    std::size_t end = 0;
+  };
+  void deliver(Socket& from, Socket& to, Direction& direction, std::uint64_t& counter, Part part);
   void over(Socket& to, Direction& direction);
   std::shared_ptr<TcpFlow> self() { return std::static_pointer_cast<TcpFlow>(shared_from_this()); }
 

@@ -23,6 +23,7 @@ constexpr int kDatagramsPerTurn = 64;
 constexpr std::chrono::seconds kSweepInterval{1};
 constexpr std::chrono::seconds kUdpIdleMax{60};
 constexpr std::chrono::milliseconds kAcceptPause{100};
+constexpr std::chrono::seconds kConnectMax{30};  // to all addresses of a name
 constexpr int kIpv6FreeBind = 78;  // IPV6_FREEBIND: an answer may come from an address that is only routed here
 
 Address address_of(const in6_addr& raw) {
@@ -192,6 +193,9 @@ void Gate::close() {
   }
   doors_.clear();
   denials_.flush(Clock::now(), true);
+  // Answers that nobody will give hold connections, and those hold us.
+  denials_.drop();
+  const auto unanswered = std::exchange(resolutions_, {});
   sweep_timer_.cancel();
 }
 
@@ -199,19 +203,31 @@ void Gate::narrow(Grants grants) {
   grants_ = std::move(grants);
   for (const auto& [id, flow] : std::map(flows_)) {
     const Target& target = flow->target();
-    const bool stays = canonical_name(target.host) ? grants_.allows_name(target.host, target.port)
-                                                   : grants_.allows_address(target.addresses.front(), target.port);
+    const Address& address = flow->is_open() ? flow->address() : target.addresses.front();
+    const bool is_name = canonical_name(target.host).has_value();
+    const bool leads_there = target.host == kHostLoopback || may_lead_to(address, target.port);
+    const bool stays = is_name ? grants_.allows_name(target.host, target.port) && leads_there
+                               : grants_.allows_address(address, target.port);
     if (!stays) flow->end("revoked");
   }
 }
 
 // --- what is granted ---
 
-bool Gate::may_lead_to(const Address& address) const {
-  if (grants_.names_address(address)) return true;
+bool Gate::may_lead_to(const Address& address, std::uint16_t port) const {
+  if (is_public(address)) return true;
   if (is_metadata(address)) return false;
-  return is_public(address) ||
-         std::ranges::any_of(bounds_.internal, [&](const Network& network) { return network.contains(address); });
+  return is_internal(address) || grants_.allows_address(address, port);
+}
+
+bool Gate::may_lead_somewhere(const Address& address) const {
+  if (is_public(address)) return true;
+  if (is_metadata(address)) return false;
+  return is_internal(address) || grants_.names_address(address);
+}
+
+bool Gate::is_internal(const Address& address) const {
+  return std::ranges::any_of(bounds_.internal, [&](const Network& network) { return network.contains(address); });
 }
 
 Gate::Verdict Gate::decide(const Address& wanted, std::uint16_t port) const {
@@ -219,13 +235,20 @@ Gate::Verdict Gate::decide(const Address& wanted, std::uint16_t port) const {
   Verdict verdict;
   if (const std::string* name = names_.name_at(wanted)) {
     verdict.host = *name;
-    const NameBook::Place* const place = names_.place(*name);
     if (!grants_.allows_name(*name, port)) {
       verdict.why = "no permission of it names this port";
-    } else if (place == nullptr || place->addresses.empty()) {
-      verdict.why = "the name leads nowhere";
+      return verdict;
+    }
+    const NameBook::Place* const place = names_.place(*name);
+    std::vector<Address> addresses = place == nullptr ? std::vector<Address>() : place->addresses;
+    // What a name may lead to at one port it may not at another, and what it might once it may not any more.
+    if (*name != kHostLoopback) {
+      std::erase_if(addresses, [&](const Address& address) { return !may_lead_to(address, port); });
+    }
+    if (addresses.empty()) {
+      verdict.why = place == nullptr ? "the name leads nowhere" : "it leads to no public address at this port";
     } else {
-      verdict.target = Target{*name, place->addresses, port, bounds_.flow_bytes_max};
+      verdict.target = Target{*name, std::move(addresses), port, bounds_.flow_bytes_max};
     }
     return verdict;
   }
@@ -244,7 +267,8 @@ void Gate::refuse(std::string action, const Verdict& verdict, std::uint16_t port
     then();
     return;
   }
-  denials_.refuse({std::move(action), verdict.host, port, verdict.why, false}, std::move(then));
+  if (closed_) return;
+  denials_.refuse({std::move(action), verdict.host, port, verdict.why}, std::move(then));
   arm_sweep();
 }
 
@@ -266,6 +290,19 @@ void Gate::accept(const std::shared_ptr<Door>& door) {
   });
 }
 
+// Why there is no room for one flow more; empty where there is.
+std::string Gate::crowded() {
+  if (flows_.size() >= bounds_.flows_max) {
+    return "it has as many connections as a plugin may have (" + std::to_string(bounds_.flows_max) + ")";
+  }
+  if (Flow::live_count() >= bounds_.flows_of_all_max) {
+    return "all plugins together have as many connections as the gate carries (" +
+           std::to_string(bounds_.flows_of_all_max) + ")";
+  }
+  if (flow_rate_.take()) return "";
+  return "it opens more than " + std::to_string(kFlowsPerSecondMax) + " connections a second";
+}
+
 void Gate::take_connection(Tcp::socket socket, std::uint16_t port) {
   Fault fault;
   const Address wanted = plain(socket.local_endpoint(fault).address());
@@ -275,11 +312,9 @@ void Gate::take_connection(Tcp::socket socket, std::uint16_t port) {
     return;
   }
   Verdict verdict = decide(wanted, port);
-  if (verdict.target && (flows_.size() >= bounds_.flows_max || !flow_rate_.take())) {
+  if (std::string why = verdict.target ? crowded() : ""; !why.empty()) {
     verdict.target.reset();
-    verdict.why = flows_.size() >= bounds_.flows_max
-                      ? "it has as many connections as a plugin may have (" + std::to_string(bounds_.flows_max) + ")"
-                      : "it opens more than " + std::to_string(kFlowsPerSecondMax) + " connections a second";
+    verdict.why = std::move(why);
   }
   if (!verdict.target) {
     auto held = std::make_shared<Tcp::socket>(std::move(socket));
@@ -316,20 +351,18 @@ void Gate::open_flow(const std::shared_ptr<Flow>& flow) {
 }
 
 void Gate::end_flow(Flow& flow, const std::string& reason) {
-  if (flow.is_open()) {
-    v1::GateReport message;
-    v1::FlowClosed& closed = *message.mutable_flow_closed();
-    closed.set_gate_id(id_);
-    closed.set_flow_id(flow.id());
-    closed.set_reason(reason);
-    closed.set_bytes_out(flow.bytes_out());
-    closed.set_bytes_in(flow.bytes_in());
-    closed.set_duration_ms(static_cast<std::uint64_t>(
-        std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - flow.begun()).count()));
-    report_(std::move(message));
-  } else if (reason == "unreachable") {
-    denials_.refuse({"connect", flow.target().host, flow.target().port, "it cannot be reached", true}, [] {});
-  }
+  v1::GateReport message;
+  v1::FlowClosed& closed = *message.mutable_flow_closed();
+  closed.set_gate_id(id_);
+  closed.set_flow_id(flow.id());
+  closed.set_reason(flow.is_open() ? reason : "unreachable");
+  closed.set_host(flow.target().host);
+  closed.set_port(flow.target().port);
+  closed.set_bytes_out(flow.bytes_out());
+  closed.set_bytes_in(flow.bytes_in());
+  closed.set_duration_ms(static_cast<std::uint64_t>(
+      std::chrono::duration_cast<std::chrono::milliseconds>(Clock::now() - flow.begun()).count()));
+  report_(std::move(message));
   flows_.erase(flow.id());
 }
 
@@ -370,7 +403,7 @@ void Gate::take_datagram(const std::shared_ptr<Door>& door, const std::string& c
     datagram_flows_.erase(found);
   }
   Verdict verdict = decide(wanted, door->port);
-  if (verdict.target && (flows_.size() >= bounds_.flows_max || !flow_rate_.take())) return;
+  if (verdict.target && !crowded().empty()) return;
   if (!verdict.target) {
     refuse("send", verdict, door->port, [] {});
     return;
@@ -411,7 +444,9 @@ void Gate::ask(std::span<const std::byte> message, const Answer& answer) {
     answer(make_answer(*question, AnswerCode::kNoError, std::nullopt));
     return;
   }
-  if (*name == kHostLoopback) names_.set_place(*name, {{address_v4::loopback(), address_v6::loopback()}, Clock::now()});
+  if (*name == kHostLoopback && names_.enter(*name)) {
+    names_.set_place(*name, {{address_v4::loopback(), address_v6::loopback()}, Clock::now()});
+  }
   const NameBook::Place* const place = names_.place(*name);
   if (place != nullptr && Clock::now() < place->resolved_at + std::chrono::seconds(kDnsTtlSeconds)) {
     answer_name(*question, *name, answer);
@@ -460,8 +495,10 @@ void Gate::resolved(const std::string& name, std::vector<Address> addresses, boo
     for (const Waiting& one : waiting) one.answer(make_answer(one.question, AnswerCode::kServerFailure, std::nullopt));
     return;
   }
-  const auto bad = std::ranges::find_if(addresses, [&](const Address& address) { return !may_lead_to(address); });
+  const auto bad =
+      std::ranges::find_if(addresses, [&](const Address& address) { return !may_lead_somewhere(address); });
   if (bad == addresses.end()) {
+    if (!addresses.empty()) names_.enter(name);
     names_.set_place(name, {std::move(addresses), Clock::now()});
     for (const Waiting& one : waiting) answer_name(one.question, name, one.answer);
     return;
@@ -469,7 +506,7 @@ void Gate::resolved(const std::string& name, std::vector<Address> addresses, boo
   Verdict verdict;
   verdict.host = name;
   verdict.why = "it leads to " + bad->to_string() + ", which is no public address (network_internal_ranges)";
-  names_.set_place(name, {{}, Clock::now()});
+  names_.set_place(name, {});
   refuse("resolve", verdict, 0, [waiting] {
     for (const Waiting& one : waiting) one.answer(make_answer(one.question, AnswerCode::kNameError, std::nullopt));
   });
@@ -536,6 +573,7 @@ void Gate::sweep() {
                           ? std::min<std::chrono::milliseconds>(bounds_.idle, kUdpIdleMax)
                           : bounds_.idle;
     if (flow->is_open() && now - flow->last_moved() > idle) flow->end("idle");
+    if (!flow->is_open() && now - flow->begun() > kConnectMax) flow->end("unreachable");
   }
   denials_.flush(now, false);
   if (!flows_.empty() || denials_.has_counts()) arm_sweep();

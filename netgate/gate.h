@@ -38,6 +38,7 @@ struct Bounds {
   std::uint32_t flows_max = 256;
   std::chrono::milliseconds idle{300'000};
   std::uint64_t flow_bytes_max = 0;  // 0: none
+  std::size_t flows_of_all_max = 0;  // of all sandboxes together
   std::vector<Network> internal;     // private addresses that names may lead to
 };
 
@@ -84,7 +85,12 @@ class Gate : public std::enable_shared_from_this<Gate> {
     std::string why;  // empty: refused without a word
   };
   Verdict decide(const Address& wanted, std::uint16_t port) const;
-  bool may_lead_to(const Address& address) const;
+  // Of a name: at that port, or at some.
+  bool may_lead_to(const Address& address, std::uint16_t port) const;
+  bool may_lead_somewhere(const Address& address) const;
+
+  bool is_internal(const Address& address) const;
+  std::string crowded();
 
   void accept(const std::shared_ptr<Door>& door);
   void take_connection(Tcp::socket socket, std::uint16_t port);

@@ -38,6 +38,11 @@ std::optional<std::uint32_t> NameBook::enter(const std::string& name) {
 }
 
 void NameBook::set_place(const std::string& name, Place place) {
+  if (place.addresses.empty() || !numbers_.contains(name)) {
+    places_.erase(name);
+    return;
+  }
+  if (place.addresses.size() > kAddressesMax) place.addresses.resize(kAddressesMax);
   places_[name] = std::move(place);
 }
 

@@ -18,16 +18,18 @@
 namespace liongate::netgate {
 
 inline constexpr std::size_t kNamesMax = 4096;
+inline constexpr std::size_t kAddressesMax = 16;  // of a name; further ones are not tried
 
 class NameBook {
  public:
   struct Place {
-    std::vector<Address> addresses;  // vetted; empty: there is none
+    std::vector<Address> addresses;  // kAddressesMax at most
     std::chrono::steady_clock::time_point resolved_at{};
   };
 
   // The number of `name`, given now if it has none; nothing when all are used up.
   std::optional<std::uint32_t> enter(const std::string& name);
+  // Of a name that was entered; no address: it is forgotten.
   void set_place(const std::string& name, Place place);
   const Place* place(const std::string& name) const;
 

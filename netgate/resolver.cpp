@@ -56,9 +56,14 @@ class Resolver::Impl {
   }
 
   Result<void> use_servers(const std::string& servers) {
+    if (servers == servers_in_use_) return {};
+    ares_cancel(channel_);  // servers cannot be exchanged under a question: who asked is told to ask again
     const int status = servers.empty() ? ares_set_servers_ports(channel_, host_servers_)
                                        : ares_set_servers_ports_csv(channel_, servers.c_str());
-    if (status == ARES_SUCCESS) return {};
+    if (status == ARES_SUCCESS) {
+      servers_in_use_ = servers;
+      return {};
+    }
     return make_error(Reason::kInvalidConfig, "network_resolver: \"" + servers + "\" is no list of ADDRESS[:PORT]");
   }
 
@@ -190,6 +195,7 @@ class Resolver::Impl {
   boost::asio::io_context& io_;
   boost::asio::steady_timer timer_;
   ares_channel channel_ = nullptr;
+  std::string servers_in_use_;  // empty: the host's
   ares_addr_port_node* host_servers_ = nullptr;
   std::map<std::string, std::vector<Address>> hosts_;
   std::map<ares_socket_t, std::shared_ptr<Watched>> sockets_;

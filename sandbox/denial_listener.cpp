@@ -35,6 +35,8 @@ std::uint32_t answer_of(Permissions permissions, const seccomp_data& call) {
   return evaluate_filter(entry->second, call).value_or(denied_with(EPERM));
 }
 
+constexpr int kGoesOn = 0;  // in place of an errno: the call is no denial
+
 int errno_of(std::uint32_t answer) {
   const bool says = (answer & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
   return says ? static_cast<int>(answer & SECCOMP_RET_DATA) : EPERM;
@@ -130,7 +132,7 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   const seccomp_data& call = notification.data;
   const bool out_of_band = call.nr == SYS_sendto && (call.args[3] & MSG_OOB) != 0;
   const std::uint32_t filter_answer = answer_of(permissions_, call);
-  if (filter_answer == kRingsDoorbell && !out_of_band) return take_ring(notification);
+  if (filter_answer == kRingsDoorbell && !out_of_band) return take_ring(notification, now, of_all);
   const int answer_errno = filter_answer == kRingsDoorbell ? EPERM : errno_of(filter_answer);
   const auto answer_in_time = [&] {
     if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
@@ -175,9 +177,15 @@ void DenialListener::let_go_on(std::uint64_t notification_id) const {
 }
 
 // The door is open before the call goes on, so that it finds somebody there.
-std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notification) {
+std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notification, SteadyTime now,
+                                                DenialBudget& of_all) {
   if (doorbell_) door_ = doorbell_->ring(notification);
-  let_go_on(notification.id);
+  if (const bool in_time = budget_.take(now); of_all.take(now) && in_time) {
+    let_go_on(notification.id);
+  } else {
+    if (delayed_.empty()) delayed_until_ = now + kDenialSlice;
+    delayed_[notification.id] = kGoesOn;
+  }
   if (!doorbell_ || !doorbell_->is_used_up() || std::exchange(has_told_used_up_, true)) return std::nullopt;
   Denied denied = describe(notification.data, ECONNREFUSED);
   denied.rule = "comes to more than " + std::to_string(limits::kGateSparesMax) + " ports that no permission names";
@@ -205,7 +213,13 @@ std::optional<SteadyTime> DenialListener::deadline() const {
 
 std::vector<Denied> DenialListener::expire(SteadyTime now, MayReport may_report) {
   if (!delayed_.empty() && now >= delayed_until_) {
-    for (const auto& [id, sys_errno] : delayed_) answer(id, sys_errno);
+    for (const auto& [id, sys_errno] : delayed_) {
+      if (sys_errno == kGoesOn) {
+        let_go_on(id);
+      } else {
+        answer(id, sys_errno);
+      }
+    }
     delayed_.clear();
   }
   std::vector<Denied> counted;

@@ -118,7 +118,7 @@ class DenialListener {
   Denied describe(const seccomp_data& call, int answer_errno) const;
   Denied describe_counted(Window& window) const;
 
-  std::optional<Denied> take_ring(const seccomp_notif& notification);
+  std::optional<Denied> take_ring(const seccomp_notif& notification, SteadyTime now, DenialBudget& of_all);
   void let_go_on(std::uint64_t notification_id) const;
 
   UniqueFd listener_;

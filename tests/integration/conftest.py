@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from harness import census, command_line, counted, paths, processes
 from harness.daemon import Daemon
+from harness.network_world import World
 from harness.waiting import eventually
 from harness.workshop import Workshop
 
@@ -123,3 +124,21 @@ _workshops = itertools.count(1)
 def workshop() -> Workshop:
     """Where the test makes plugins of its own."""
     return Workshop(paths.SPACE / f"w{next(_workshops)}")
+
+
+@pytest.fixture
+def make_world(make_daemon: Callable[..., Daemon], workshop: Workshop) -> Iterator[Callable[..., World]]:
+    worlds: list[World] = []
+
+    def make(**options: str) -> World:
+        worlds.append(World(make_daemon, workshop, **options))
+        return worlds[-1]
+
+    yield make
+    for world in worlds:
+        world.close()
+
+
+@pytest.fixture
+def world(make_world: Callable[..., World]) -> World:
+    return make_world()

@@ -7,84 +7,19 @@ test says what each name is.
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import socket
-import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
-from harness import wire
-from harness.daemon import Daemon, default_config
-from harness.hosts import FileServer, Resolver, TcpServer, UdpEcho, WebServer
+from harness import census, wire
+from harness.daemon import Daemon
+from harness.hosts import TcpServer, UdpEcho, WebServer
+from harness.network_world import CURL, World
 from harness.waiting import eventually
-from harness.workshop import Workshop
-
-RANGES = '"127.0.0.0/8", "::1/128"'
-
-
-Server = TypeVar("Server", WebServer, FileServer, TcpServer, UdpEcho)
-
-
-class World:
-    """A daemon whose plugins' names are resolved here, and what they lead to."""
-
-    def __init__(self, make_daemon: Callable[..., Daemon], workshop: Workshop, more: str = "",
-                 ranges: str = RANGES) -> None:
-        self.resolver = Resolver()
-        self.workshop = workshop
-        self.servers: list[WebServer | FileServer | TcpServer | UdpEcho | Resolver] = [self.resolver]
-        config = (default_config() + f'network_resolver: "{self.resolver.address}"\n'
-                  f"network_internal_ranges: [{ranges}]\n" + more)
-        self.daemon = make_daemon(config=config).start()
-
-    def serves(self, server: Server) -> Server:
-        self.servers.append(server)
-        return server
-
-    def name(self, name: str, *addresses: str) -> None:
-        self.resolver.names[name] = list(addresses)
-
-    def command(self, name: str, script: str, permissions: list[str]) -> str:
-        self.daemon.load(self.workshop.command(name, script, permissions=permissions))
-        return name
-
-    def program(self, name: str, source: str, permissions: list[str]) -> str:
-        manifest = self.workshop.manifest(name, "./main.py", "command", permissions)
-        self.daemon.load(self.workshop.write(name, manifest, {"main.py": source}))
-        return name
-
-    def events(self, *types: str) -> list[wire.Event]:
-        return self.daemon.events(types=list(types))
-
-    def close(self) -> None:
-        for server in self.servers:
-            server.close()
-
-
-@pytest.fixture
-def make_world(make_daemon: Callable[..., Daemon], workshop: Workshop) -> Iterator[Callable[..., World]]:
-    worlds: list[World] = []
-
-    def make(**options: str) -> World:
-        worlds.append(World(make_daemon, workshop, **options))
-        return worlds[-1]
-
-    yield make
-    for world in worlds:
-        world.close()
-
-
-@pytest.fixture
-def world(make_world: Callable[..., World]) -> World:
-    return make_world()
-
-
-CURL = "exec curl --silent --show-error --max-time 5 \"$@\" $(cat)\n"
 
 
 @pytest.mark.rootless
@@ -424,109 +359,6 @@ def test_ports_that_nobody_named_are_bounded_and_the_end_is_told(world: World) -
     assert "comes to more than 32 ports that no permission names" in denied.rule
 
 
-# --- programs that nobody changed ---
-
-def test_pythons_urllib_threads_and_asyncio(world: World) -> None:
-    web = world.serves(WebServer())
-    world.name("granted.example", "127.0.0.1")
-    source = ("#!/usr/bin/python3\nimport asyncio, sys, urllib.request\n"
-              "from concurrent.futures import ThreadPoolExecutor\n"
-              "host, port = sys.stdin.read().split()\nurl = f'http://{host}:{port}/'\n"
-              "def get(path):\n    return urllib.request.urlopen(url + path, timeout=5).read().decode().split()[1]\n"
-              "with ThreadPoolExecutor(4) as pool:\n    print(*pool.map(get, ['a', 'b', 'c', 'd']))\n"
-              "async def fetch():\n    reader, writer = await asyncio.open_connection(host, int(port))\n"
-              "    writer.write(f'GET /async HTTP/1.0\\r\\nHost: {host}\\r\\n\\r\\n'.encode())\n"
-              "    return (await reader.read()).decode().split()[-1]\nprint(asyncio.run(fetch()))\n")
-    plugin = world.program("python", source, [f"network:granted.example:{web.port}"])
-    reply = world.daemon.invoke(plugin, f"granted.example {web.port}")
-    assert reply.text == "/a /b /c /d\n/async\n"
-    assert reply.network_requests == 5
-
-
-def test_python_requests(world: World) -> None:
-    if not Path("/usr/lib/python3/dist-packages/requests").exists():
-        pytest.skip("python3-requests is not installed where a command sees it")
-    web = world.serves(WebServer())
-    world.name("granted.example", "127.0.0.1")
-    source = "#!/usr/bin/python3\nimport requests, sys\nprint(requests.get(sys.stdin.read(), timeout=5).text, end='')\n"
-    plugin = world.program("asks", source, [f"network:granted.example:{web.port}"])
-    assert world.daemon.invoke(plugin, f"http://granted.example:{web.port}/x").text.endswith("/x\n")
-
-
-def test_nodes_fetch(make_world: Callable[..., World]) -> None:
-    node = Path("/usr/bin/node")
-    if not node.exists():
-        pytest.skip("node is not installed in /usr/bin")
-    world = make_world(more="allow_degraded: [cgroup_limits]\n" if "allow_degraded" not in default_config() else "")
-    web = world.serves(WebServer())
-    world.name("granted.example", "127.0.0.1")
-    source = ("#!/usr/bin/node\nconst url = require('node:fs').readFileSync(0, 'utf8');\n"
-              "fetch(url).then((reply) => reply.text()).then((text) => process.stdout.write(text));\n")
-    plugin = world.program("noder", source, ["jit", f"network:granted.example:{web.port}"])
-    reply = world.daemon.invoke(plugin, f"http://granted.example:{web.port}/node", timeout_ms=60_000)
-    assert reply.text.endswith("/node\n")
-
-
-def test_git_clones_what_it_may(world: World, tmp_path: Path) -> None:
-    if not Path("/usr/bin/git").exists():
-        pytest.skip("git is not installed")
-    served = tmp_path / "served.git"
-    work = tmp_path / "work"
-    author = ["-c", "user.name=t", "-c", "user.email=t@t"]
-    for words in (["git", "init", "-q", str(work)],
-                  ["git", "-C", str(work), *author, "commit", "-q", "--allow-empty", "-m", "first"],
-                  ["git", "clone", "-q", "--bare", str(work), str(served)],
-                  ["git", "-C", str(served), "update-server-info"]):
-        subprocess.run(words, check=True, timeout=60)
-    files = world.serves(FileServer(tmp_path))
-    world.name("git.example", "127.0.0.1")
-    clone = world.command("clone", "cd /tmp && git clone --quiet $(cat) here && git -C here log --format=%s\n",
-                          [f"network:git.example:{files.port}"])
-    assert world.daemon.invoke(clone, f"http://git.example:{files.port}/served.git").text == "first\n"
-
-
-def test_a_go_program(world: World, tmp_path: Path) -> None:
-    go = shutil.which("go") or "/usr/local/go/bin/go"
-    if not os.access(go, os.X_OK):
-        pytest.skip("go is not installed")
-    (tmp_path / "main.go").write_text(
-        'package main\nimport ("fmt"; "io"; "net/http"; "os")\nfunc main() {\n'
-        '\turl, _ := io.ReadAll(os.Stdin)\n\treply, err := http.Get(string(url))\n'
-        '\tif err != nil { fmt.Println(err); os.Exit(1) }\n\tio.Copy(os.Stdout, reply.Body)\n}\n', encoding="utf-8")
-    built = subprocess.run([go, "build", "-o", str(tmp_path / "goer"), "main.go"], cwd=tmp_path, check=False,
-                           timeout=240, capture_output=True, text=True,
-                           env={**os.environ, "CGO_ENABLED": "0", "GO111MODULE": "off", "GOFLAGS": ""})
-    if built.returncode != 0:
-        pytest.skip(f"go does not build here: {built.stderr[-200:]}")
-    web = world.serves(WebServer())
-    world.name("granted.example", "127.0.0.1")
-    manifest = world.workshop.manifest("goer", "./goer", "command", [f"network:granted.example:{web.port}"])
-    folder = world.workshop.write("goer", manifest)
-    shutil.copy(tmp_path / "goer", folder / "goer")
-    (folder / "goer").chmod(0o755)
-    world.daemon.load(folder)
-    assert world.daemon.invoke("goer", f"http://granted.example:{web.port}/go").text.endswith("/go\n")
-
-
-def test_psql_speaks_to_the_server_that_was_granted(world: World) -> None:
-    if not Path("/usr/bin/psql").exists():
-        pytest.skip("psql is not installed")
-
-    def serve(connection: socket.socket) -> None:
-        start = connection.recv(1000)
-        if start[4:8] == (80877103).to_bytes(4, "big"):  # it asks for TLS first
-            connection.sendall(b"N")
-            start = connection.recv(1000)
-        said = b"SFATAL\0C28000\0Mhello from the server, " + start[8:].split(b"\0")[1] + b"\0\0"
-        connection.sendall(b"E" + (len(said) + 4).to_bytes(4, "big") + said)
-
-    server = world.serves(TcpServer(serve))
-    world.name("db.example", "127.0.0.1")
-    psql = world.command("psql", "psql \"$(cat)\" -c 'select 1' 2>&1 || true\n", [f"network:db.example:{server.port}"])
-    reply = world.daemon.invoke(psql, f"host=db.example port={server.port} user=alice dbname=d", timeout_ms=60_000)
-    assert "hello from the server, alice" in reply.text
-
-
 def test_a_grant_that_is_revoked_cuts_the_download_at_once(world: World) -> None:
     gone = threading.Event()
 
@@ -555,3 +387,71 @@ def test_a_grant_that_is_revoked_cuts_the_download_at_once(world: World) -> None
     assert closed.reason == "revoked"
     with wire.refused("PLUGIN_ERROR"):
         world.daemon.invoke(curl, f"http://granted.example:{server.port}/")
+
+
+# --- found by an attacker ---
+
+def test_an_address_that_is_granted_at_one_port_is_no_way_to_its_other_ports_by_a_name(
+        make_world: Callable[..., World]) -> None:
+    world = make_world(ranges="")
+    web = world.serves(WebServer("127.0.0.2"))
+    world.name("a.evil.example", "127.0.0.2")
+    curl = world.command("curl", CURL, ["network:*.evil.example", "network:127.0.0.2:5432"])
+    with wire.refused("PLUGIN_ERROR"):
+        world.daemon.invoke(curl, f"http://a.evil.example:{web.port}/")
+    denied = world.daemon.wait_event("PermissionDenied").permission_denied
+    assert denied.permission == f"network:a.evil.example:{web.port}"
+    assert web.requests == []
+
+
+def test_what_cannot_be_reached_hides_no_denial(world: World) -> None:
+    gone = WebServer()
+    port = gone.port
+    gone.close()
+    for number in range(40):
+        world.name(f"n{number}.granted.example", "127.0.0.1")
+    script = ("#!/usr/bin/python3\nimport socket, sys\nport = int(sys.stdin.read())\n"
+              "for host in [f'n{n}.granted.example' for n in range(40)] + ['10.9.8.1', 'not.granted']:\n"
+              "    try:\n        one = socket.create_connection((host, port), 3)\n        one.recv(1)\n"
+              "    except OSError:\n        pass\nprint('over')\n")
+    many = world.program("many", script, [f"network:*.granted.example:{port}"])
+    assert world.daemon.invoke(many, str(port), timeout_ms=60_000).text == "over\n"
+    denied = {event.permission_denied.permission for event in world.events("PermissionDenied")}
+    assert denied == {f"network:10.9.8.1:{port}", "network:not.granted"}
+    closed = [event.network_flow_closed for event in world.events("NetworkFlowClosed")]
+    assert len({one.host for one in closed}) == 40 and {one.reason for one in closed} == {"unreachable"}
+
+
+def test_a_server_of_the_programs_own_uses_no_door_up(world: World) -> None:
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    script = ("#!/usr/bin/python3\nimport socket, sys, urllib.request\nurl = sys.stdin.read()\n"
+              "for number in range(40):\n    probe = socket.socket()\n    port = 30000 + number\n"
+              "    assert probe.connect_ex(('127.0.0.1', port)) == 111\n"
+              "    own = socket.create_server(('127.0.0.1', port))\n"
+              "    socket.create_connection(('127.0.0.1', port)).close()\n"
+              "print(urllib.request.urlopen(url, timeout=5).status)\n")
+    plugin = world.program("both", script, ["network:granted.example"])
+    assert world.daemon.invoke(plugin, f"http://granted.example:{web.port}/").text == "200\n"
+    assert not world.events("PermissionDenied")
+
+
+def test_questions_that_nobody_answers_leave_nothing_in_the_gate(world: World) -> None:
+    web = world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    script = ("#!/usr/bin/python3\nimport os, signal, socket, struct\nopen_ones = []\n"
+              "for number in range(16):\n    name = b''.join(bytes([len(l)]) + l for l in (b'n%d' % number, b'x'))\n"
+              "    question = b'\\x12\\x34\\1\\0\\0\\1\\0\\0\\0\\0\\0\\0' + name + b'\\0\\0\\1\\0\\1'\n"
+              "    one = socket.create_connection(('198.18.0.1', 53))\n"
+              "    one.sendall(struct.pack('!H', len(question)) + question)\n    open_ones.append(one)\n"
+              "os.kill(os.getpid(), signal.SIGKILL)\n")
+    asks = [world.program(f"asks{number}", script, [f"network:granted.example:{web.port}"]) for number in range(4)]
+    curl = world.command("curl", CURL, [f"network:granted.example:{web.port}"])
+    assert world.daemon.invoke(curl, f"http://granted.example:{web.port}/").text
+    gate = netgate_of(world.daemon)
+    eventually(lambda: census.open_files(gate) <= 12, "the gate holds its own descriptors alone")
+    before = census.open_files(gate)
+    for _ in range(5):
+        for call in [world.daemon.invoke_later(plugin) for plugin in asks]:
+            call.outcome()
+    eventually(lambda: census.open_files(gate) <= before, "what the dead asked is gone", 5.0)

@@ -13,7 +13,7 @@ struct Told {
   Denials denials{[this](v1::Refused refused) { reports.push_back(std::move(refused)); }};
   int let_go = 0;
   void refuse(const std::string& host) {
-    denials.refuse({"connect", host, 80, "no permission", false}, [this] { ++let_go; });
+    denials.refuse({"connect", host, 80, "no permission"}, [this] { ++let_go; });
   }
 };
 
@@ -52,4 +52,13 @@ TEST_CASE("kinds beyond the bound share one") {
   for (std::size_t number = 0; number < kRefusalKindsMax + 20; ++number) told.refuse("n" + std::to_string(number));
   CHECK(told.reports.size() == kRefusalKindsMax + 1);
   CHECK(told.reports.back().host() == "other hosts");
+}
+
+TEST_CASE("what is dropped is let go of, and nobody is called") {
+  Told told;
+  told.refuse("a.example");
+  const auto id = told.reports[0].refusal_id();
+  told.denials.drop();
+  told.denials.recorded(id);
+  CHECK(told.let_go == 0);
 }

@@ -37,3 +37,16 @@ TEST_CASE("names are bounded") {
   CHECK_FALSE(book.enter("one-more.example"));
   CHECK(book.enter("n0.example"));
 }
+
+TEST_CASE("a place is kept for a name that was entered, with so many addresses, and goes when there are none") {
+  NameBook book;
+  const std::vector<Address> many(kAddressesMax + 10, NameBook::dns_address());
+  book.set_place("a.example", {many, {}});
+  CHECK(book.place("a.example") == nullptr);
+  book.enter("a.example");
+  book.set_place("a.example", {many, {}});
+  REQUIRE(book.place("a.example") != nullptr);
+  CHECK(book.place("a.example")->addresses.size() == kAddressesMax);
+  book.set_place("a.example", {});
+  CHECK(book.place("a.example") == nullptr);
+}
