@@ -156,7 +156,7 @@ inline constexpr int kNetworkFlowsMaxDefault = 256;
 inline constexpr int kNetworkFlowsMaxMax = 16'384;
 inline constexpr int kNetworkIdleTimeoutMsDefault = 300'000;
 inline constexpr std::size_t kNetworkInternalRangesMax = 64;
-inline constexpr std::size_t kGatePortsMax = 33;  // of one plugin: DNS and 32 of its permissions
+inline constexpr std::size_t kGatePortsMax = 33;   // of one plugin: DNS and 32 of its permissions
 inline constexpr std::size_t kGateSparesMax = 32;  // of one plugin: ports that it comes to and that nobody named
 inline constexpr std::size_t kLaunchFdsMax = 16 + 2 * kGatePortsMax;
 
