@@ -8,6 +8,8 @@ import subprocess
 import pytest
 from harness import command_line, paths
 
+pytestmark = pytest.mark.user_independent("a script of the shell is one for every user")
+
 SCRIPT = paths.ROOT / "cli/completions/liongatectl.bash"
 
 

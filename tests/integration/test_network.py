@@ -436,6 +436,7 @@ def test_a_server_of_the_programs_own_uses_no_door_up(world: World) -> None:
     assert not world.events("PermissionDenied")
 
 
+@pytest.mark.root_only("the gate hides its descriptors from everybody else")
 def test_questions_that_nobody_answers_leave_nothing_in_the_gate(world: World) -> None:
     web = world.serves(WebServer())
     world.name("granted.example", "127.0.0.1")
