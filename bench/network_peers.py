@@ -120,7 +120,8 @@ def pasta(scratch, port):
         # As root it becomes nobody and then, as Debian 12 packages it, neither serves nor ends.
         raise OSError("it is measured by ordinary users alone")
     # In the foreground: what it becomes otherwise outlives a measurement that is given up.
-    return run(["pasta", "--foreground", "--config-net", "-q", "-T", port, "--", sys.executable, client(scratch), "127.0.0.1", port])
+    return run(["pasta", "--foreground", "--config-net", "-q", "-T", port, "--", sys.executable, client(scratch),
+                "127.0.0.1", port])
 
 
 def slirp4netns(scratch, port):
