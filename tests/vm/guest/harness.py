@@ -174,8 +174,7 @@ def run_all(report):
         begin = time.monotonic()
         state, seen = _judge(function, needs_sandbox, can_confine)
         if state == "failed":
-            said = run("journalctl", "--no-pager", "--output=cat", "--unit=liongated*", "--unit=liongate-launcher*",
-                       "--lines=6").out
+            said = run("journalctl", "--no-pager", "--output=cat", "--unit=liongate*", "--lines=6").out
             seen += f" -- journal: {one_line(said, 1000)}"
         report({"id": identifier, "check": title, "expected": expected, "seen": seen, "state": state,
                 "seconds": round(time.monotonic() - begin, 1)})

@@ -45,7 +45,7 @@ def main():
         results.write(json.dumps({"facts": facts}) + "\n")
         install()
         harness.run_all(report)
-        journal = harness.run("journalctl", "--no-pager", "--unit=liongated*", "--unit=liongate-launcher*").out
+        journal = harness.run("journalctl", "--no-pager", "--unit=liongate*").out
         results.write(json.dumps({"journal": journal, "check_host": harness.ctl("check-host").out}) + "\n")
         results.write(json.dumps({"end": True}) + "\n")
 
