@@ -43,9 +43,6 @@ def run(
         if line.startswith("make "):
             continue
         line = re.sub(r"(\$PWD/)?build/release", str(paths.BUILD), line.replace(folder, str(own_folder)))
-        if line.endswith("&"):
-            # A reader takes longer to type the next line than the daemon takes to listen.
-            line += "\nuntil [ -S $LIONGATE_SOCKET ]; do sleep 0.02; done"
         script.append(line)
     words = [*(within or []), "bash", "-c", "\n".join(script)]
     return subprocess.run(words, cwd=paths.ROOT, capture_output=True, text=True, timeout=timeout_s, check=False,
