@@ -8,6 +8,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/journal.h"
+#include "kernel/orchestrator/secret_delivery.h"
 #include "kernel/policy/policy.h"
 #include "kernel/policy/secrets.h"
 #include "kernel/registry/plugin_inspector.h"
@@ -38,6 +39,7 @@ struct KernelContext {
   registry::Registry& registry;
   Journal& journal;
   policy::Secrets& secrets;
+  SecretDelivery& secret_delivery;
   Settings settings;
 };
 
