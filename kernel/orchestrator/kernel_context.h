@@ -14,6 +14,7 @@
 #include "kernel/registry/plugin_inspector.h"
 #include "kernel/registry/registry.h"
 #include "kernel/supervision/launcher.h"
+#include "kernel/supervision/plugin_log.h"
 
 namespace liongate::orchestrator {
 
@@ -42,5 +43,11 @@ struct KernelContext {
   SecretDelivery& secret_delivery;
   Settings settings;
 };
+
+// The log of a plugin; secrets are hidden in it as they are in events.
+inline std::shared_ptr<supervision::PluginLog> make_plugin_log(const KernelContext& context) {
+  return std::make_shared<supervision::PluginLog>(
+      context.clock, [&secrets = context.secrets](std::string text) { return secrets.hidden(std::move(text)); });
+}
 
 }  // namespace liongate::orchestrator

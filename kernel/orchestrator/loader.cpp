@@ -140,7 +140,7 @@ void Loader::replace(const std::shared_ptr<Load>& load, PluginActor& plugin) {
 }
 
 void Loader::start(const std::shared_ptr<Load>& load) {
-  load->log = std::make_shared<supervision::PluginLog>(context_.clock);
+  load->log = make_plugin_log(context_);
   if (load->request.after_load == AfterLoad::kLeaveStopped) {
     register_plugin(load, std::nullopt);
     return;

@@ -73,7 +73,7 @@ Result<RecoveryReport> Orchestrator::recover(const DaemonIdentity& identity) {
     LG_TRY(dispatcher_.record_interrupted(interrupted));
   }
   for (const registry::PluginRecord* record : registry_.list()) {
-    add_plugin(record->id, std::make_shared<supervision::PluginLog>(context_.clock));
+    add_plugin(record->id, make_plugin_log(context_));
   }
   keeper_.begin(replayed, replayed.log_time_ns);
   return RecoveryReport{replayed.snapshot_seq, replayed.events_replayed};
