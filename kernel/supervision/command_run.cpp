@@ -126,7 +126,7 @@ void CommandRun::end(Error cause) {
   if (ended_) return;
   const bool is_first = !cause_.has_value();
   if (is_first) cause_ = std::move(cause);
-  if (launched_) {
+  if (launch_id_ != 0) {
     launcher_.kill(launch_id_);
   } else if (is_first) {
     ended_ = true;

@@ -69,7 +69,7 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   CommandListener* listener_;
   std::shared_ptr<PluginLog> log_;
   std::uint64_t call_key_;
-  LaunchId launch_id_ = 0;
+  LaunchId launch_id_ = 0;  // 0: not started yet
   bool launched_ = false;
   bool ended_ = false;
   v1::Posture posture_;
