@@ -138,6 +138,7 @@ TEST_CASE("a plugin that makes host calls and does not read is ended: it could n
   FakePlugin& plugin = kernel.launcher().last();
   orchestrator::CallRequest request;
   request.plugin = "deaf";
+  request.durability = orchestrator::Durability::kBatch;
   std::vector<std::shared_ptr<CallOutcome>> calls;
   for (std::size_t bytes = 0; bytes <= limits::kFrameWriteBacklogBytesMax; bytes += limits::kInputBytesMax) {
     request.input.set_data(std::string(limits::kInputBytesMax, 'x'));
