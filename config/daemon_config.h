@@ -83,10 +83,10 @@ struct DaemonConfig {
   int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
   NetworkConfig network;
   std::map<std::string, SecretConfig> secrets;  // by the NAME of the permission secret:NAME
-  std::string netgate_path;                 // empty: beside liongated
-  std::string launcher_path;                // empty: beside liongated
-  std::string plugin_uid_range;             // "FIRST-LAST", used as root; empty: the default range
-  std::vector<std::string> allow_degraded;  // of kDegradableMechanisms, each once
+  std::string netgate_path;                     // empty: beside liongated
+  std::string launcher_path;                    // empty: beside liongated
+  std::string plugin_uid_range;                 // "FIRST-LAST", used as root; empty: the default range
+  std::vector<std::string> allow_degraded;      // of kDegradableMechanisms, each once
 
   // Development grants what no rule names; every other environment refuses it.
   bool grants_by_default() const { return environment == Environment::kDevelopment; }

@@ -116,7 +116,7 @@ std::string to_yaml(const DaemonConfig& config) {
                  std::to_string(config.network.flow_bytes_max));
   writer.setting(
       "Where the values of secrets come from that plugins may be granted as secret:NAME (docs/secrets.md):\n"
-      "# NAME: {credential: ID}, {file: /PATH} or {command: [/PROGRAM, ...], timeout_ms: 5000}. Values never stand here.",
+      "# NAME: {credential: ID}, {file: /PATH} or {command: [/PROGRAM, ...], timeout_ms: 5000}. No values here.",
       "secrets", secrets_text(config.secrets));
   writer.text("Path of liongate-netgate; empty: beside liongated.", "netgate_path", config.netgate_path);
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);

@@ -51,8 +51,8 @@ class SpawnAttributes {
            ::posix_spawnattr_setpgroup(&attributes_, 0) == 0 &&
            ::posix_spawnattr_setsigmask(&attributes_, &none) == 0 &&
            ::posix_spawnattr_setsigdefault(&attributes_, &all) == 0 &&
-           ::posix_spawnattr_setflags(&attributes_, POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK |
-                                                        POSIX_SPAWN_SETSIGDEF) == 0;
+           ::posix_spawnattr_setflags(&attributes_,
+                                      POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF) == 0;
   }
 
   const posix_spawn_file_actions_t* actions() const { return &actions_; }
@@ -66,8 +66,7 @@ class SpawnAttributes {
 // A started program and its whole group, killed and reaped with it.
 class Group {
  public:
-  explicit Group(pid_t leader)
-      : leader_(leader), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, leader, 0))) {}
+  explicit Group(pid_t leader) : leader_(leader), pidfd_(static_cast<int>(::syscall(SYS_pidfd_open, leader, 0))) {}
   ~Group() { finish(); }
   Group(const Group&) = delete;
   Group& operator=(const Group&) = delete;
@@ -99,8 +98,8 @@ Result<pid_t> start(const std::vector<std::string>& words, int output) {
   pid_t pid = -1;
   int failed = spawn.prepare(output) ? 0 : EIO;
   if (failed == 0) {
-    failed = ::posix_spawn(&pid, words.front().c_str(), spawn.actions(), spawn.attributes(), arguments.data(),
-                           environment);
+    failed =
+        ::posix_spawn(&pid, words.front().c_str(), spawn.actions(), spawn.attributes(), arguments.data(), environment);
   }
   if (failed == 0) return pid;
   return make_errno_error(Reason::kInvalidConfig, "its command " + words.front() + " cannot be started", failed)
@@ -120,8 +119,7 @@ enum class Ending { kEnded, kTooMuch, kTimeOver, kCancelled };
 
 Ending await_end(const Group& group, int output, int cancel_fd, steady_clock::time_point deadline, SecretBytes& room,
                  std::size_t& filled) {
-  std::array<pollfd, 3> waited{
-      {{group.pidfd(), POLLIN, 0}, {cancel_fd, POLLIN, 0}, {output, POLLIN, 0}}};
+  std::array<pollfd, 3> waited{{{group.pidfd(), POLLIN, 0}, {cancel_fd, POLLIN, 0}, {output, POLLIN, 0}}};
   for (;;) {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now()).count();
     if (left <= 0) return Ending::kTimeOver;
@@ -141,7 +139,8 @@ Ending await_end(const Group& group, int output, int cancel_fd, steady_clock::ti
 
 Error ended_badly(const siginfo_t& info) {
   const bool exited = info.si_code == CLD_EXITED;
-  return make_error(Reason::kLoadFailure, "its command " + std::string(exited ? "ended with exit code " : "was ended by signal ") +
+  return make_error(Reason::kLoadFailure, "its command " +
+                                              std::string(exited ? "ended with exit code " : "was ended by signal ") +
                                               std::to_string(info.si_status))
       .with_hint("run it by hand as the daemon's user: `env -i` and its words");
 }
@@ -174,8 +173,8 @@ Result<SecretBytes> run_secret_command(const std::vector<std::string>& words, in
       break;
   }
   if (filled > limits::kSecretBytesMax) {
-    return make_error(Reason::kInvalidConfig, "its command wrote more than " +
-                                                  std::to_string(limits::kSecretBytesMax) + " bytes")
+    return make_error(Reason::kInvalidConfig,
+                      "its command wrote more than " + std::to_string(limits::kSecretBytesMax) + " bytes")
         .with_hint("a secret has at most that many");
   }
   room.shrink(filled);

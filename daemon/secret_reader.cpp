@@ -34,8 +34,8 @@ Result<UniqueFd> open_secret_file(const std::string& path, Guard guard) {
   if (!S_ISREG(info.st_mode)) return make_error(Reason::kInvalidConfig, path + " is not a regular file");
   if (guard == Guard::kServiceManager) return file;
   if (info.st_uid != 0 && info.st_uid != ::geteuid()) {
-    return make_error(Reason::kInvalidConfig, path + " belongs to user " + std::to_string(info.st_uid) +
-                                                  ", not to root or the daemon's")
+    return make_error(Reason::kInvalidConfig,
+                      path + " belongs to user " + std::to_string(info.st_uid) + ", not to root or the daemon's")
         .with_hint("chown " + std::to_string(::geteuid()) + " " + path);
   }
   if ((info.st_mode & 077) != 0) {

@@ -117,8 +117,8 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
       std::make_move_iterator(descriptors.begin() + static_cast<std::ptrdiff_t>(request.descriptor_count)),
       std::make_move_iterator(descriptors.end()));
   descriptors.resize(request.descriptor_count);
-  SandboxPlan plan{std::move(request),     host,               ids,         std::move(pinned),
-                   std::move(descriptors), std::move(secrets), std::nullopt};
+  SandboxPlan plan{std::move(request), host,        ids, std::move(pinned), std::move(descriptors),
+                   std::move(secrets), std::nullopt};
   if (cgroups.available()) {
     clock.begin(Step::kControlGroup);
     LG_TRY(make_group(plan, cgroups));

@@ -189,7 +189,8 @@ bool copy_secret(int from, int to) {
 
 void make_secret_files(SandboxPlan& plan, MountTargets& targets, LandlockRules& rules, SetupReporter& reporter) {
   if (plan.request.secrets.empty()) return;
-  reporter.begin(Step::kMountPoint);  // last, so that no grant hides it; within a granted /run there must be such a folder
+  // Last, so that no grant hides it; within a granted /run there must be such a folder.
+  reporter.begin(Step::kMountPoint);
   const UniqueFd place = targets.folder(kSecretsFolder);
   reporter.require(place.valid(), kSecretsFolder);
   reporter.begin(Step::kSecrets);
@@ -202,8 +203,7 @@ void make_secret_files(SandboxPlan& plan, MountTargets& targets, LandlockRules& 
     reporter.require(made.valid() && copy_secret(plan.secrets[index].get(), made.get()), name);
   }
   plan.secrets.clear();
-  constexpr std::uint64_t kAttributes =
-      MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   reporter.require(seal_tree(mounted.get(), kAttributes) && attach(mounted.get(), place.get()), kSecretsFolder);
   allow(rules, mounted.get(), Reach::kRead, kSecretsFolder, reporter);
 }

@@ -1,4 +1,4 @@
-// Bytes that must not outlive their use: private keys and the text they are stored as, secrets on their way to a plugin.
+// Bytes that must not outlive their use: private keys and the text they are stored as, secrets on the way to a plugin.
 //
 // Ownership and thread: owns its memory, can be moved (what text() gave stays where it is), never copied; wiped when it
 // is destroyed or shrunk. It never grows, because growing would leave a copy behind. No errors.

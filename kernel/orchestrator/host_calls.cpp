@@ -32,8 +32,7 @@ void answer_host_call(PluginInstance& instance, std::uint64_t host_call_id, cons
   v1::Frame frame;
   frame.mutable_host_reply()->set_host_call_id(host_call_id);
   frame.mutable_host_reply()->set_error_reason(std::string(error.reason_name()));
-  frame.mutable_host_reply()->set_error_message(error.hint.empty() ? error.message
-                                                                   : error.message + "; " + error.hint);
+  frame.mutable_host_reply()->set_error_message(error.hint.empty() ? error.message : error.message + "; " + error.hint);
   send_reply(instance, frame);
 }
 
@@ -44,16 +43,15 @@ void HostCalls::take(PluginInstance& instance, const v1::HostCall& call, const s
                                                          std::to_string(limits::kHostCallRequestBytesMax) + " bytes"));
   }
   if (in_flight_ >= limits::kHostCallsInFlightMax || !is_in_rate()) {
-    return refuse(make_error(Reason::kQueueFull,
-                             "plugin " + record_.name() + " has " + std::to_string(in_flight_) +
-                                 " host calls under way and began " + std::to_string(begun_in_second_) +
-                                 " within a second")
+    return refuse(make_error(Reason::kQueueFull, "plugin " + record_.name() + " has " + std::to_string(in_flight_) +
+                                                     " host calls under way and began " +
+                                                     std::to_string(begun_in_second_) + " within a second")
                       .with_hint("at most " + std::to_string(limits::kHostCallsInFlightMax) + " and " +
                                  std::to_string(limits::kHostCallsPerSecondMax) + "; ask again in a moment"));
   }
   if (call.method() != "secret") {
-    return refuse(make_error(Reason::kUnimplemented,
-                             "host call \"" + shown(call.method()) + "\" is not offered by this daemon"));
+    return refuse(
+        make_error(Reason::kUnimplemented, "host call \"" + shown(call.method()) + "\" is not offered by this daemon"));
   }
   Asked asked{instance.weak_from_this(), call.host_call_id(),
               plugin_event("SecretDelivered", record_, "plugin:" + record_.name())};
@@ -129,10 +127,10 @@ void HostCalls::deny(const std::string& method, const std::string& permission, c
     record_denial(kind, denials, asked.origin);
   }
   if (const auto instance = asked.instance.lock()) {
-    answer_host_call(*instance, asked.id,
-                     make_error(Reason::kPermissionDenied, "plugin " + record_.name() + " has no permission \"" +
-                                                               permission + "\"")
-                         .with_hint("ask for it in the manifest, and have the operator grant it"));
+    answer_host_call(
+        *instance, asked.id,
+        make_error(Reason::kPermissionDenied, "plugin " + record_.name() + " has no permission \"" + permission + "\"")
+            .with_hint("ask for it in the manifest, and have the operator grant it"));
   }
 }
 

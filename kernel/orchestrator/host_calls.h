@@ -58,7 +58,7 @@ class HostCalls {
   std::size_t in_flight_ = 0;
   MonotonicTime second_began_{};
   std::uint32_t begun_in_second_ = 0;
-  std::map<std::string, Denials> denials_;  // by permission; at most kHostDenialKindsMax
+  std::map<std::string, Denials> denials_;                      // by permission; at most kHostDenialKindsMax
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // for answers that come after the end
 };
 

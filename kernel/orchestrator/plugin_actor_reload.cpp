@@ -26,17 +26,17 @@ void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor
   }
   // Of a command only to see that there are some, before the files that work are given up.
   auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
-  context_.secret_delivery.fetch(
-      pending->manifest(), [this, alive = alive_, pending, actor, done](Result<SecretDelivery::Values> secrets) {
-        if (!*alive) return;
-        if (shutting_down_) {
-          done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
-        } else if (!secrets) {  // the old code goes on
-          done(std::move(secrets).error());
-        } else {
-          start_reloaded(std::move(*pending), actor, std::move(*secrets), done);
-        }
-      });
+  context_.secret_delivery.fetch(pending->manifest(),
+                                 [this, alive = alive_, pending, actor, done](Result<SecretDelivery::Values> secrets) {
+                                   if (!*alive) return;
+                                   if (shutting_down_) {
+                                     done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+                                   } else if (!secrets) {  // the old code goes on
+                                     done(std::move(secrets).error());
+                                   } else {
+                                     start_reloaded(std::move(*pending), actor, std::move(*secrets), done);
+                                   }
+                                 });
 }
 
 void PluginActor::start_reloaded(v1::PluginLoaded loaded, const std::string& actor, SecretDelivery::Values secrets,

@@ -166,11 +166,10 @@ void PluginCalls::run_command(Call& call) {
 }
 
 void PluginCalls::fetch_secrets(Waiting waiting) {
-  context_.secret_delivery.fetch(
-      record_.loaded().manifest(),
-      [this, alive = alive_, waiting = std::move(waiting)](Result<SecretDelivery::Values> secrets) mutable {
-        if (*alive && !waiting.run->ended()) run_with_secrets(std::move(waiting), std::move(secrets));
-      });
+  context_.secret_delivery.fetch(record_.loaded().manifest(), [this, alive = alive_, waiting = std::move(waiting)](
+                                                                  Result<SecretDelivery::Values> secrets) mutable {
+    if (*alive && !waiting.run->ended()) run_with_secrets(std::move(waiting), std::move(secrets));
+  });
 }
 
 void PluginCalls::run_with_secrets(Waiting waiting, Result<SecretDelivery::Values> secrets) {

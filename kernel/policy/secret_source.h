@@ -1,7 +1,7 @@
 // Where the values of secrets come from: an interface of the kernel's, implemented by the daemon.
 //
-// Ownership and thread: called on the kernel thread; the work is done elsewhere (a file may be slow, a command takes its
-// time) and `done` is called on the kernel thread, exactly once, never inside the call. The implementation outlives
+// Ownership and thread: called on the kernel thread; the work is done elsewhere (a file may be slow, a command takes
+// its time) and `done` is called on the kernel thread, exactly once, never inside the call. The implementation outlives
 // whoever asks. A value is limits::kSecretBytesMax bytes at most and at least one.
 #pragma once
 

@@ -100,9 +100,8 @@ Result<void> Secrets::learn_value(const std::string& name, std::string_view valu
 }
 
 void Secrets::remember(const std::string& name, std::string_view value) {
-  const auto same = std::find_if(known_.begin(), known_.end(), [&](const Known& known) {
-    return known.name == name && known.value.text() == value;
-  });
+  const auto same = std::find_if(known_.begin(), known_.end(),
+                                 [&](const Known& known) { return known.name == name && known.value.text() == value; });
   if (same != known_.end()) {  // in use: the last to be forgotten
     std::rotate(same, same + 1, known_.end());
     return;

@@ -3,11 +3,11 @@
 //
 // A value is hidden in the events of every plugin, what one plugin says may be another one's input: that of a variable
 // from the moment a plugin that declares it is about to be loaded until the daemon ends; that of a secret from the
-// moment before a plugin gets it, and as long as it is one of the last limits::kHiddenValuesPerSecretMax of its name and
-// of the last limits::kHiddenValuesMax of all. Found are the bytes themselves, with and without the blanks around them,
-// each of their lines that is long enough to be told from other text (kSecretLineBytesMin), and the spelling of these
-// within a JSON text and as mended UTF-8; a value that a plugin encodes otherwise (base64, backwards), or of which it
-// says a part, is not.
+// moment before a plugin gets it, and as long as it is one of the last limits::kHiddenValuesPerSecretMax of its name
+// and of the last limits::kHiddenValuesMax of all. Found are the bytes themselves, with and without the blanks around
+// them, each of their lines that is long enough to be told from other text (kSecretLineBytesMin), and the spelling of
+// these within a JSON text and as mended UTF-8; a value that a plugin encodes otherwise (base64, backwards), or of
+// which it says a part, is not.
 //
 // What identifies and steers (ids, names, types, reasons) is left as it is, and PluginLoaded and PluginReloaded too:
 // they hold what the manifest says, and a start needs it whole.

@@ -24,8 +24,8 @@ void PluginLog::add(std::string_view source, std::string_view level, std::string
                     std::string_view execution_id) {
   std::string kept = hide_ ? hide_(std::string(text)) : std::string(text);  // before it is cut
   kept.resize(std::min(kept.size(), limits::kPluginLogLineBytesMax));
-  LogLine line{clock_.wall_ns(), std::string(source), std::string(level), std::move(kept), std::string(execution_id),
-               0};
+  LogLine line{clock_.wall_ns(), std::string(source),       std::string(level),
+               std::move(kept),  std::string(execution_id), 0};
   bytes_ += cost_of(line);
   while (bytes_ > limits::kPluginLogBytesMax && !lines_.empty()) {
     bytes_ -= cost_of(lines_.front());

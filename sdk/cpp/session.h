@@ -50,8 +50,8 @@ class Session {
   // Sends what was answered so far and looks once, without waiting, for cancels and pings on the pipe. Only in a
   // handler on the reading thread; everything else that is found there is handled after the handler has returned.
   void look_at_input();
-  // Asks the daemon on behalf of a call and waits for the reply; throws a refusal as a Failure. A handler on the reading
-  // thread reads on meanwhile, as look_at_input() does; any other thread waits for that one to do so.
+  // Asks the daemon on behalf of a call and waits for the reply; throws a refusal as a Failure. A handler on the
+  // reading thread reads on meanwhile, as look_at_input() does; any other thread waits for that one to do so.
   std::string host_call(std::uint64_t call_id, std::string_view method, std::string_view request);
   const std::string& plugin_name() const { return hello_.plugin_name(); }
   const v1::FrameLimits& limits() const { return hello_.limits(); }
@@ -101,7 +101,7 @@ class Session {
   const std::thread::id reading_thread_ = std::this_thread::get_id();
   std::mutex host_mutex_;
   std::condition_variable host_replied_;
-  std::uint64_t last_host_call_id_ = 0;              // guarded, as the next two
+  std::uint64_t last_host_call_id_ = 0;                  // guarded, as the next two
   std::map<std::uint64_t, v1::HostReply> host_replies_;  // of calls under way; its id is set once it has come
   bool host_calls_ended_ = false;
 

@@ -70,9 +70,9 @@ secrets:
   text: /etc/secret
 )");
   for (const char* fault :
-       {"c.yaml:3: secrets.both: needs exactly one of credential, file, command", "c.yaml:4: secrets.none: needs exactly one",
-        "c.yaml:5: secrets.no name: is not a name", "c.yaml:6: secrets...: is not a name",
-        "c.yaml:7: secrets.relative.file: `secrets/a` is not an absolute path",
+       {"c.yaml:3: secrets.both: needs exactly one of credential, file, command",
+        "c.yaml:4: secrets.none: needs exactly one", "c.yaml:5: secrets.no name: is not a name",
+        "c.yaml:6: secrets...: is not a name", "c.yaml:7: secrets.relative.file: `secrets/a` is not an absolute path",
         "c.yaml:8: secrets.path.credential: `../a` is not the name of a credential",
         "c.yaml:9: secrets.shell.command: must be a list", "c.yaml:10: secrets.empty.command: is empty",
         "c.yaml:11: secrets.bare.command: `cat` is not an absolute path", "c.yaml:12: secrets.slow.timeout_ms:",

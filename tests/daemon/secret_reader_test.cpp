@@ -50,7 +50,7 @@ Result<Values> fetched(boost::asio::io_context& io, SecretReader& reader, std::v
   std::optional<Result<Values>> answer;
   reader.fetch(std::move(names), [&](Result<Values> values) { answer = std::move(values); });
   CHECK_FALSE(answer.has_value());  // never inside the call
-  io.restart();  // it stops whenever nothing is left to do
+  io.restart();                     // it stops whenever nothing is left to do
   const auto work = boost::asio::make_work_guard(io);
   while (!answer) io.run_one();
   return std::move(*answer);
@@ -61,13 +61,13 @@ Result<Values> fetched(boost::asio::io_context& io, SecretReader& reader, std::v
 TEST_CASE("all that were asked for come in their order, with where they are from") {
   boost::asio::io_context io;
   const SecretFolder folder;
-  SecretReader reader(io, {{"one", from_file(folder.write("one", "first\n"))},
-                           {"two", from_command({"/bin/echo", "second"})}});
+  SecretReader reader(
+      io, {{"one", from_file(folder.write("one", "first\n"))}, {"two", from_command({"/bin/echo", "second"})}});
   const auto both = fetched(io, reader, {"two", "one"});
   REQUIRE(both.has_value());
   CHECK((*both)[0].name == "two");
   CHECK((*both)[0].source == "command");
-  CHECK((*both)[0].value.text() == "second");  // the newline of echo is not meant
+  CHECK((*both)[0].value.text() == "second");   // the newline of echo is not meant
   CHECK((*both)[1].value.text() == "first\n");  // a file's is as it stands
   CHECK((*both)[1].source == "file");
   folder.write("one", "rotated");
@@ -83,9 +83,9 @@ TEST_CASE("all that were asked for come in their order, with where they are from
 TEST_CASE("a slow command holds up no other secret, and the end of the reader none of it") {
   boost::asio::io_context io;
   const SecretFolder folder;
-  auto reader = std::make_unique<SecretReader>(
-      io, SecretReader::Sources{{"slow", from_command({"/bin/sleep", "60"}, 60'000)},
-                                {"quick", from_file(folder.write("quick", "value"))}});
+  auto reader =
+      std::make_unique<SecretReader>(io, SecretReader::Sources{{"slow", from_command({"/bin/sleep", "60"}, 60'000)},
+                                                               {"quick", from_file(folder.write("quick", "value"))}});
   bool answered = false;
   reader->fetch({"slow"}, [&](const Result<Values>&) { answered = true; });
   CHECK(fetched(io, *reader, {"quick"}).has_value());
@@ -133,7 +133,7 @@ TEST_CASE("the largest value is one of the bound, without the newline behind it"
   const auto whole = run_secret_command({"/bin/sh", "-c", "head -c " + bytes + " /dev/zero; echo"}, 5000, cancel.get());
   REQUIRE(whole.has_value());
   CHECK(whole->text().size() == limits::kSecretBytesMax);
-  const auto more = run_secret_command({"/bin/sh", "-c", "head -c " + bytes + " /dev/zero; echo; echo"}, 5000,
-                                       cancel.get());
+  const auto more =
+      run_secret_command({"/bin/sh", "-c", "head -c " + bytes + " /dev/zero; echo; echo"}, 5000, cancel.get());
   CHECK(more.error().reason == Reason::kInvalidConfig);
 }

@@ -148,7 +148,8 @@ def test_a_plugin_asks_for_a_secret_when_it_needs_it(
 
 
 def test_a_command_finds_its_secrets_as_files(keeper: Daemon, sources: SecretSources, workshop: Workshop) -> None:
-    keeper.load(workshop.command("reads", "cat /run/secrets/by-file; ls /run/secrets\n", permissions=["secret:by-file"]))
+    script = "cat /run/secrets/by-file; ls /run/secrets\n"
+    keeper.load(workshop.command("reads", script, permissions=["secret:by-file"]))
     assert keeper.invoke("reads").text == sources.values["file"] + "by-file\n"
 
 
@@ -356,7 +357,8 @@ def test_a_command_has_nothing_of_the_daemons(
     daemon = make_daemon(config=sources.config + f"  seen: {{command: [{program}]}}\n", env=sources.env).start()
     daemon.load(asking(workshop, ["secret:seen"]))
     assert json.loads(daemon.invoke("asking", "seen").text) == {
-        "descriptors": [0, 1, 2], "environment": [], "folder": "/", "input": "", "no signal blocked": True, "leads its group": True}
+        "descriptors": [0, 1, 2], "environment": [], "folder": "/", "input": "", "no signal blocked": True,
+        "leads its group": True}
 
 
 def test_a_secret_that_goes_away_fails_calls_and_comes_back(

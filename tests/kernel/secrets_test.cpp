@@ -81,7 +81,8 @@ TEST_CASE("a value too short to be told from other text is refused") {
 
 TEST_CASE("a value is hidden with and without the blanks around it, and by its lines") {
   policy::Secrets secrets(nullptr);
-  REQUIRE(secrets.learn_value("key", "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEI\nshort\n-----END KEY-----\n").has_value());
+  const char* const key = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEI\nshort\n-----END KEY-----\n";
+  REQUIRE(secrets.learn_value("key", key).has_value());
   REQUIRE(secrets.learn_value("word", " hunter2\n").has_value());
   CHECK(secrets.hidden("it was hunter2, they said") == "it was [secret], they said");
   CHECK(secrets.hidden("MC4CAQAwBQYDK2VwBCIEI and short") == "[secret] and short");
