@@ -44,6 +44,7 @@ int errno_of(std::uint32_t answer) {
 
 // The permission with which the same call would pass; empty when none helps.
 std::string permission_for(Permissions permissions, const seccomp_data& call) {
+  permissions.paths = Paths::kUnseen;
   Permissions with_process = permissions;
   with_process.process = Grantable::kGranted;
   if (answer_of(with_process, call) == SECCOMP_RET_ALLOW) return "process";
@@ -131,7 +132,13 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   if (!receive(notification)) return std::nullopt;
   const seccomp_data& call = notification.data;
   const bool out_of_band = call.nr == SYS_sendto && (call.args[3] & MSG_OOB) != 0;
-  const std::uint32_t filter_answer = answer_of(permissions_, call);
+  std::uint32_t filter_answer = answer_of(permissions_, call);
+  if (filter_answer == kShowsPath) {
+    Permissions unseen = permissions_;
+    unseen.paths = Paths::kUnseen;
+    filter_answer = answer_of(unseen, call);
+    if (filter_answer == SECCOMP_RET_ALLOW) return take_path(notification, may_report);
+  }
   if (filter_answer == kRingsDoorbell && !out_of_band) return take_ring(notification, now, of_all);
   const int answer_errno = filter_answer == kRingsDoorbell ? EPERM : errno_of(filter_answer);
   const auto answer_in_time = [&] {
@@ -190,6 +197,19 @@ std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notificatio
   Denied denied = describe(notification.data, ECONNREFUSED);
   denied.rule = "comes to more than " + std::to_string(limits::kGateSparesMax) + " ports that no permission names";
   denied.permission.clear();
+  return denied;
+}
+
+// The numbers among the arguments cannot change any more, and they are all that the filter would have looked at.
+std::optional<Denied> DenialListener::take_path(const seccomp_notif& notification, MayReport may_report) {
+  const bool looks = path_watch_ && may_report == MayReport::kYes;
+  const auto missing = looks ? path_watch_->look(notification) : std::nullopt;
+  let_go_on(notification.id);
+  if (!missing) return std::nullopt;
+  Denied denied = describe(notification.data, ENOENT);
+  denied.rule = "learn mode: it is not in the sandbox";
+  denied.permission = missing->permission;
+  denied.arguments = missing->path;
   return denied;
 }
 
