@@ -204,8 +204,10 @@ std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notificatio
 std::optional<Denied> DenialListener::take_path(const seccomp_notif& notification, MayReport may_report) {
   const bool looks = path_watch_ && may_report == MayReport::kYes;
   const auto missing = looks ? path_watch_->look(notification) : std::nullopt;
+  // Whoever waits still was who was looked at; else its number may have been another's by then.
+  const bool still_waits = ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_ID_VALID, &notification.id) == 0;
   let_go_on(notification.id);
-  if (!missing) return std::nullopt;
+  if (!missing || !still_waits) return std::nullopt;
   Denied denied = describe(notification.data, ENOENT);
   denied.rule = "learn mode: it is not in the sandbox";
   denied.permission = missing->permission;

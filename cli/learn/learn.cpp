@@ -12,6 +12,7 @@
 #include "cli/learn/learned_permissions.h"
 #include "cli/manifest_file.h"
 #include "cli/private_daemon.h"
+#include "cli/progress.h"
 #include "liongate/v1/event_service.grpc.pb.h"
 #include "liongate/v1/plugin_service.grpc.pb.h"
 
@@ -219,8 +220,11 @@ ExitCode learn(Context& context, const LearnOptions& options) {
   std::uint64_t rounds = 0;
   while (last.is_changed && rounds < options.rounds_max) {
     std::optional<Failure> broken;
+    Progress progress(context, "round " + std::to_string(rounds + 1), error_terminal());
     last = learner.run_round(*call, options.invoke.timeout_ms, broken);
+    progress.end();
     if (broken) return fail(context, *broken);
+    if (last.failure && last.failure->reason == "CANCELLED") return fail(context, *last.failure);
     tell_round(context, ++rounds, learner.permissions(), last);
   }
   const std::string toml = options.program.empty() ? permissions_toml(learner.permissions())

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
-from harness import command_line, pages, paths
+from harness import command_line, pages, paths, processes
 from harness.command_line import Outcome
 from harness.hosts import WebServer
+from harness.waiting import eventually
 from harness.workshop import Workshop, program_path
 
 
@@ -205,3 +207,19 @@ def test_the_page_does_what_it_says(can_confine: None, workshop: Workshop) -> No
     assert outcome.returncode == 0, outcome.stderr
     shown = "\n".join(line[4:] for line in page.splitlines() if line.startswith("    "))
     assert outcome.stdout == shown.replace("/tmp/lg-learn", str(folder)) + '\n"liongate"\n'
+
+
+def test_ctrl_c_ends_it_at_once_and_leaves_nothing(can_confine: None, workshop: Workshop) -> None:
+    process = subprocess.Popen([str(paths.LIONGATECTL), "run-plugin", "--learn", "--", "/usr/bin/sleep", "60"],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=paths.SPACE,
+                               env=paths.clean_environment())
+    processes.owned_pids.add(process.pid)
+    try:
+        eventually(lambda: any("sleep" in one.name for one in processes.descendants(process.pid)), "the program runs")
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=10)
+    finally:
+        processes.owned_pids.discard(process.pid)
+    assert process.returncode == 8
+    assert output == ""
+    assert "CANCELLED" in errors
