@@ -45,15 +45,19 @@ int errno_of(std::uint32_t answer) {
 // The permission with which the same call would pass; empty when none helps.
 std::string permission_for(Permissions permissions, const seccomp_data& call) {
   permissions.paths = Paths::kUnseen;
+  const auto passes = [&call](Permissions wider) {
+    const std::uint32_t answer = answer_of(wider, call);
+    return answer == SECCOMP_RET_ALLOW || answer == kRingsDoorbell;
+  };
   Permissions with_process = permissions;
   with_process.process = Grantable::kGranted;
-  if (answer_of(with_process, call) == SECCOMP_RET_ALLOW) return "process";
+  if (passes(with_process)) return "process";
   Permissions with_jit = permissions;
   with_jit.jit = Grantable::kGranted;
-  if (answer_of(with_jit, call) == SECCOMP_RET_ALLOW) return "jit";
+  if (passes(with_jit)) return "jit";
   Permissions with_network = permissions;
   with_network.network = Grantable::kGranted;
-  return answer_of(with_network, call) == SECCOMP_RET_ALLOW ? "network" : "";
+  return passes(with_network) ? "network" : "";
 }
 
 // What glibc asks by itself whenever it looks for a name: the cache of the name service, and which addresses the host
@@ -195,7 +199,7 @@ std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notificatio
   }
   if (!doorbell_ || !doorbell_->is_used_up() || std::exchange(has_told_used_up_, true)) return std::nullopt;
   Denied denied = describe(notification.data, ECONNREFUSED);
-  denied.rule = "comes to more than " + std::to_string(limits::kGateSparesMax) + " ports that no permission names";
+  denied.rule = "comes to more than " + std::to_string(doorbell_->doors_max()) + " ports that no permission names";
   denied.permission.clear();
   return denied;
 }

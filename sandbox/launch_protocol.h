@@ -85,12 +85,13 @@ struct LaunchRequest {
   std::vector<SymbolicLink> links;
   std::vector<SyntheticFile> files;
   ResourceLimits limits;
-  bool allow_processes = false;        // permission `process`: fork, exec, wait
-  bool allow_jit = false;              // permission `jit`: writable memory may become executable
-  bool allow_network = false;          // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
-  bool allow_any_port = false;         // further ports are opened as the program comes to them (sandbox/doorbell.h)
-  bool watch_paths = false;            // learn mode: what it looks for in vain is told (sandbox/path_watch.h)
-  std::vector<GatePort> gate_ports;    // where the gate listens; limits::kGatePortsMax at most
+  bool allow_processes = false;      // permission `process`: fork, exec, wait
+  bool allow_jit = false;            // permission `jit`: writable memory may become executable
+  bool allow_network = false;        // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
+  bool allow_any_port = false;       // some permission names no port: more of them may be come to (sandbox/doorbell.h)
+  bool is_trial = false;             // all is set up, then it ends: the program, which is opened, is not executed
+  bool watch_paths = false;          // learn mode: what it looks for in vain is told (sandbox/path_watch.h)
+  std::vector<GatePort> gate_ports;  // where the gate listens; limits::kGatePortsMax at most
   std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
 };
 

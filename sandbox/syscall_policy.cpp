@@ -398,9 +398,7 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
     }
     case CallClass::kNetwork:
       if (network) rule.alternatives = {{}};
-      if (network && rings_doorbell(call.number) && permissions.any_port == Grantable::kGranted) {
-        rule = {call.number, kRingsDoorbell, {}};
-      }
+      if (network && rings_doorbell(call.number)) rule = {call.number, kRingsDoorbell, {}};
       break;
     case CallClass::kRefused:
       break;

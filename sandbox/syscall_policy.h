@@ -28,7 +28,7 @@ struct Permissions {
   Grantable process = Grantable::kWithheld;   // fork, exec, wait, kill
   Grantable jit = Grantable::kWithheld;       // writable memory may become executable
   Grantable network = Grantable::kWithheld;   // sockets of the internet, in a network that leads to the gate alone
-  Grantable any_port = Grantable::kWithheld;  // with `network`: the doorbell is asked before each connect
+  Grantable any_port = Grantable::kWithheld;  // with `network`: datagrams, too, ring the doorbell, not connects alone
   Paths paths = Paths::kUnseen;               // learn mode: calls that name a path are shown first
 
   auto operator<=>(const Permissions&) const = default;
