@@ -21,13 +21,25 @@ void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor
     return;
   }
   loaded.set_start(!idle);
-  if (idle || command) {
-    ReadyInstance none;
-    none.started.set_concurrency(limits::kCommandConcurrencyMax);
-    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
+  if (idle) {
+    swap_in({}, std::move(loaded), actor, std::move(done));
     return;
   }
   auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  if (command) {
+    context_.launcher.try_command(*pending, [this, alive = alive_, pending, actor, done](Result<v1::Posture> posture) {
+      if (!*alive) return;
+      if (!posture) {  // the old code goes on
+        done(std::move(posture).error());
+        return;
+      }
+      ReadyInstance none;
+      none.started.set_concurrency(limits::kCommandConcurrencyMax);
+      swap_in(std::move(none), std::move(*pending), actor, done);
+      calls_.note_posture(*posture);
+    });
+    return;
+  }
   starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
   starting_->begin(instance_options(*pending),
                    [this, alive = alive_, pending, actor, done = std::move(done)](Result<ReadyInstance> ready) {
