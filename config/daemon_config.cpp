@@ -10,6 +10,7 @@
 #include "config/document.h"
 #include "config/faults.h"
 #include "config/manifest_rules.h"
+#include "config/trusted_file.h"
 #include "kernel/base/sys.h"
 
 namespace liongate::config {
@@ -507,15 +508,14 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::strin
 
 Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults,
                                         std::optional<Environment> environment) {
-  Result<std::string> text = sys::read_file(path, kConfigBytesMax);
+  Result<std::string> text = read_trusted_file(path, kConfigBytesMax);
   if (!text) {
     const bool is_missing = text.error().sys_errno == ENOENT || text.error().sys_errno == ENOTDIR;
     if (is_missing && presence == FilePresence::kMayBeMissing) {
       return parse_daemon_config("", path, std::move(defaults), environment);
     }
-    Error error = make_error(Reason::kInvalidConfig, text.error().message);
-    error.sys_errno = text.error().sys_errno;
-    error.hint = is_missing ? "name an existing file with --config" : "make it a readable file";
+    Error error = std::move(text).error();
+    if (error.hint.empty()) error.hint = is_missing ? "name an existing file with --config" : "make it a readable file";
     return error;
   }
   return parse_daemon_config(*text, path, std::move(defaults), environment);

@@ -155,7 +155,8 @@ Result<void> Daemon::open_log() {
 }
 
 void Daemon::make_kernel() {
-  const HostLayout layout = find_host_layout(foundation_.config, foundation_.program_folder);
+  const HostLayout layout = find_host_layout(foundation_.config, foundation_.program_folder,
+                                             foundation_.is_learning ? LearnMode::kOn : LearnMode::kOff);
   launcher_ = std::make_unique<LauncherClient>(io_, std::move(foundation_.launcher.control_socket),
                                                LaunchPlanner(layout), [this] {
                                                  launcher_lost_ = true;
@@ -438,8 +439,13 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   LG_TRY(refuse_privileged_groups(config.allow_degraded));
+  if (service.is_learning && config.environment != config::Environment::kDevelopment) {
+    return make_error(Reason::kInvalidConfig, "--learn is for a daemon that runs what a developer tries")
+        .with_hint("add --environment development, or use liongatectl run-plugin --learn");
+  }
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
+  foundation.is_learning = service.is_learning;
   foundation.is_rootless = foundation.owner_uid != 0 && service.launcher_socket.empty();
   foundation.program_folder = program_folder();
   foundation.netgate_socket = service.netgate_socket;

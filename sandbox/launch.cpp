@@ -169,6 +169,7 @@ std::optional<Started> Launch::read_channel() {
         if (!received->descriptors.empty()) {
           denials_.emplace(std::move(received->descriptors.front()), plan_.request.launch_id,
                            permissions_of(plan_.request));
+          if (plan_.request.watch_paths) denials_->watch_paths(PathWatch(plan_.request));
           if (doorbell_) denials_->answer_doorbell(std::move(*std::exchange(doorbell_, std::nullopt)));
         }
         break;

@@ -140,7 +140,8 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   close_what_is_not_ours(plan, reporter);
   await_id_maps(reporter);
   if (plan.request.allow_network) {
-    open_gate(plan.request.gate_ports, plan.request.allow_any_port ? limits::kGateSparesMax : 0, reporter);
+    open_gate(plan.request.gate_ports, plan.request.allow_any_port ? limits::kGateSparesMax : kSparesForRefusals,
+              reporter);
   }
   become_user(plan, reporter);
   hide_group(plan, reporter);

@@ -83,6 +83,7 @@ _liongatectl() {
     grant-permission | revoke-permission) flags+=' --plugin-id --permission' ;;
     test-policy) flags+=' --policy --manifest --environment --caller' ;;
     run-plugin)
+      flags+=' --learn --save --rounds-max'
       flags+=' --manifest --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
       ;;
     invoke-plugin)

@@ -13,6 +13,7 @@ struct Loader::Load {
   PluginId id = PluginId::make();
   std::shared_ptr<supervision::PluginLog> log;
   std::shared_ptr<InstanceStart> start;
+  v1::Posture command_posture;  // of its trial
   std::string reserved_name;
 };
 
@@ -157,12 +158,13 @@ void Loader::start(const std::shared_ptr<Load>& load) {
 
 void Loader::launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets) {
   if (load->loaded.manifest().runtime() == "command") {
-    // Nothing of it runs before the first call, so the host is asked whether it could.
-    context_.launcher.check_host([this, load](Result<void> able) {
+    // Nothing of it runs before the first call; what that would fail by fails the load.
+    context_.launcher.try_command(load->loaded, [this, load](Result<v1::Posture> posture) {
       if (!loads_.contains(load)) return;
-      if (!able) {
-        fail(load, std::move(able).error());
+      if (!posture) {
+        fail(load, std::move(posture).error());
       } else {
+        load->command_posture = std::move(*posture);
         register_plugin(load, std::nullopt);
       }
     });
@@ -222,7 +224,7 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
     plugin.adopt(std::move(*ready), load->request.actor);
     context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else if (load->loaded.start()) {
-    plugin.adopt_command(load->request.actor);
+    plugin.adopt_command(load->request.actor, load->command_posture);
     context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else {
     context_.journal.when_durable(*recorded, [finish] { finish({}); });

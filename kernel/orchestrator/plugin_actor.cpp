@@ -310,7 +310,8 @@ void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
   take_instance(std::move(ready));
 }
 
-void PluginActor::adopt_command(const std::string& actor) {
+void PluginActor::adopt_command(const std::string& actor, const v1::Posture& posture) {
+  calls_.note_posture(posture);
   v1::Event event = plugin_event("PluginStarted", record_, actor);
   event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
   // PluginLoaded was recorded a moment ago; this can only fail when the log has just become unusable.

@@ -51,7 +51,7 @@ class PluginActor final : private supervision::InstanceListener {
   // Takes the process that made the load succeed; PluginLoaded is recorded already.
   void adopt(ReadyInstance ready, const std::string& actor);
   // The same for a command, whose files were looked at a moment ago: it runs from now on, without a process.
-  void adopt_command(const std::string& actor);
+  void adopt_command(const std::string& actor, const v1::Posture& posture);
   void start(const std::string& actor, Done done);
   void stop(const std::string& actor, Done done);
   void restart(const std::string& actor, Done done);

@@ -41,13 +41,21 @@ void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor
 
 void PluginActor::start_reloaded(v1::PluginLoaded loaded, const std::string& actor, SecretDelivery::Values secrets,
                                  Done done) {
-  if (loaded.manifest().runtime() == "command") {
-    ReadyInstance none;
-    none.started.set_concurrency(limits::kCommandConcurrencyMax);
-    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
+  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  if (pending->manifest().runtime() == "command") {
+    context_.launcher.try_command(*pending, [this, alive = alive_, pending, actor, done](Result<v1::Posture> posture) {
+      if (!*alive) return;
+      if (!posture) {  // the old code goes on
+        done(std::move(posture).error());
+        return;
+      }
+      ReadyInstance none;
+      none.started.set_concurrency(limits::kCommandConcurrencyMax);
+      swap_in(std::move(none), std::move(*pending), actor, done);
+      calls_.note_posture(*posture);
+    });
     return;
   }
-  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
   starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
   if (const Result<void> recorded = record_delivery(secrets, actor); !recorded) {
     starting_.reset();

@@ -42,6 +42,8 @@ class PluginCalls final : private supervision::CommandListener {
   // Calls run on `instance` from now on. Those that run elsewhere stay there.
   void serve(std::shared_ptr<supervision::PluginInstance> instance, std::uint32_t concurrency);
   // Each call is a command of its own from now on.
+  // How a command's calls are confined; an event where that is otherwise than before.
+  void note_posture(const v1::Posture& posture);
   void serve_commands();
   // Calls wait until the next serve.
   void hold();
@@ -112,7 +114,6 @@ class PluginCalls final : private supervision::CommandListener {
   void note_created_files(supervision::PluginInstance& instance);
   std::optional<Error> output_error(std::size_t bytes) const;
   Error command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const;
-  void note_posture(const v1::Posture& posture);
   void watch_cpu();
   void check_cpu();
   void left();

@@ -63,8 +63,10 @@ class Launcher {
   // The listener of that launch no longer wants to hear; the launch itself goes on until it ends or is killed.
   virtual void forget(LaunchId id) = 0;
 
-  // An error (kSandboxUnavailable) when a mandatory mechanism is missing on this host.
-  virtual void check_host(std::function<void(Result<void>)> done) = 0;
+  // Makes the sandbox that calls of this command will have, and ends it before its program is executed: its posture, or
+  // what every call would fail by, such as a grant that is not there (kLoadFailure), a mechanism that this host lacks
+  // or a limit that nothing on it keeps (kSandboxUnavailable).
+  virtual void try_command(const v1::PluginLoaded& loaded, std::function<void(Result<v1::Posture>)> done) = 0;
 };
 
 }  // namespace liongate::supervision

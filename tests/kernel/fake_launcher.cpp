@@ -286,9 +286,10 @@ void FakeLauncher::kill(LaunchId id) {
   }
 }
 
-void FakeLauncher::check_host(std::function<void(Result<void>)> done) {
-  asio::post(io_,
-             [done = std::move(done), error = host_error] { done(error ? Result<void>(*error) : Result<void>()); });
+void FakeLauncher::try_command(const v1::PluginLoaded&, std::function<void(Result<v1::Posture>)> done) {
+  asio::post(io_, [done = std::move(done), error = host_error] {
+    done(error ? Result<v1::Posture>(*error) : Result<v1::Posture>(v1::Posture()));
+  });
 }
 
 void FakeLauncher::report_end(LaunchId id, PluginExit exit) {
