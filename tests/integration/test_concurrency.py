@@ -128,7 +128,7 @@ def test_many_connections_one_after_the_other_leave_no_descriptor_behind(daemon:
     try:
         before = open_descriptors()
     except PermissionError:
-        pytest.skip("this host does not show the descriptors of a daemon that gave up its privileges")
+        pytest.skip("only root sees the descriptors of a daemon, which holds secrets")
     for _ in range(200):
         with wire.Client(daemon.socket) as client:
             client.system.GetStatus()
