@@ -84,6 +84,11 @@ std::string denial_text(const v1::PermissionDenied& denial) {
   return denial.message() + (denial.arguments().empty() ? "" : " (" + denial.arguments() + ")");
 }
 
+std::string delivery_text(const v1::SecretDelivered& delivered) {
+  const bool is_asked_for = delivered.how() == "host_call";
+  return delivered.name() + " from its " + delivered.source() + (is_asked_for ? ", asked for" : ", as a file");
+}
+
 std::string host_text(const std::string& host, std::uint32_t port) {
   const bool is_ipv6 = host.find(':') != std::string::npos;
   return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
@@ -129,6 +134,8 @@ std::string system_detail(const v1::Event& event) {
     case v1::Event::kPermissionOverridden:
       return event.permission_overridden().permission() +
              (event.permission_overridden().granted() ? " granted" : " revoked");
+    case v1::Event::kSecretDelivered:
+      return delivery_text(event.secret_delivered());
     case v1::Event::kSandboxPosture:
       return posture_text(event.sandbox_posture().posture());
     default:

@@ -20,6 +20,7 @@
 #include "daemon/launcher_client.h"
 #include "daemon/log_keys.h"
 #include "daemon/privileges.h"
+#include "daemon/secret_reader.h"
 #include "daemon/service_notify.h"
 #include "daemon/settings.h"
 #include "daemon/state_folder.h"
@@ -99,6 +100,7 @@ class Daemon {
   std::unique_ptr<NetgateClient> netgate_;
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
+  std::unique_ptr<SecretReader> secrets_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
   std::unique_ptr<LogReaders> readers_;
   std::unique_ptr<GrpcPluginService> plugin_service_;
@@ -163,8 +165,10 @@ void Daemon::make_kernel() {
                                                });
   FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
   inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
+  secrets_ = std::make_unique<SecretReader>(io_, foundation_.config.secrets);
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
-      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value},
+      orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value,
+                                      secrets_.get()},
       to_settings(foundation_.config));
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
@@ -304,6 +308,7 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
   LG_TRY(kernel_->set_settings(to_settings(fresh), changed, actor));
   foundation_.config = std::move(fresh);
   netgate_->set_settings(foundation_.config.network);
+  secrets_->set_sources(foundation_.config.secrets);
   spdlog::set_level(to_level(foundation_.config.log_level));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
   return response;
@@ -464,6 +469,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   }
   foundation.launcher = std::move(*launcher);
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
+  LG_TRY(refuse_core_dumps());  // behind it: a change of user may allow them again
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);
   foundation.config_existed = ::access(foundation.config_path.c_str(), F_OK) == 0;

@@ -1,10 +1,14 @@
 #include "daemon/launcher_client.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <map>
 
+#include "kernel/base/sys.h"
 #include "sandbox/setup_step.h"
 
 namespace liongate::daemon {
@@ -98,6 +102,20 @@ void add_steps(const std::vector<sandbox::StepTime>& steps, v1::Posture& posture
   add("all other steps", rest_us);
 }
 
+// A value on its way to the launcher: memory that it, and nobody after us, can change.
+Result<UniqueFd> sealed_copy(const SecretBytes& value) {
+  constexpr unsigned kNeverExecuted = 0x8;  // MFD_NOEXEC_SEAL, Linux 6.3
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  UniqueFd copy(::memfd_create("liongate-secret", kFlags | kNeverExecuted));
+  if (!copy && errno == EINVAL) copy.reset(::memfd_create("liongate-secret", kFlags));
+  if (!copy) return make_errno_error(Reason::kInternal, "memfd_create", errno);
+  LG_TRY(sys::write_all(copy.get(), value.bytes()));
+  if (::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+    return make_errno_error(Reason::kInternal, "seal a memory file", errno);
+  }
+  return copy;
+}
+
 v1::Posture posture_of(const sandbox::Started& started) {
   v1::Posture posture;
   for (const sandbox::Mechanism& mechanism : started.posture) {
@@ -144,6 +162,11 @@ Result<LaunchId> LauncherClient::launch(supervision::LaunchOrder order, supervis
   Open open{&listener, std::move(order.origin), {}, network_grants_of(order.loaded->manifest())};
   for (const sandbox::GatePort& one : request.gate_ports)
     open.gate_ports.push_back(static_cast<std::uint16_t>(one.port));
+  for (const policy::SecretValue& secret : order.secrets) {
+    LG_ASSIGN(UniqueFd copy, sealed_copy(secret.value));
+    request.secrets.push_back({secret.name});
+    order.descriptors.push_back(std::move(copy));
+  }
   std::vector<int> descriptors;
   for (const UniqueFd& descriptor : order.descriptors) descriptors.push_back(descriptor.get());
   if (Result<void> sent = sandbox::send_request(socket_.native_handle(), std::move(request), descriptors); !sent) {

@@ -55,6 +55,12 @@ struct SyntheticFile {
   std::string contents;
 };
 
+// A secret, made a read-only file /run/secrets/NAME in memory that is never swapped. Its value is not here but in a
+// memory file beside the message, behind the program's descriptors, in the order of the list.
+struct SecretFile {
+  std::string name;  // one component of a path
+};
+
 // A port of the sandbox's own network on which the gate listens, by TCP and by UDP; 1 to 65535.
 struct GatePort {
   std::uint32_t port = 0;
@@ -84,6 +90,7 @@ struct LaunchRequest {
   std::vector<BindMount> binds;          // in order: later ones may lie within earlier ones
   std::vector<SymbolicLink> links;
   std::vector<SyntheticFile> files;
+  std::vector<SecretFile> secrets;  // limits::kPermissionsMax at most, no name twice
   ResourceLimits limits;
   bool allow_processes = false;      // permission `process`: fork, exec, wait
   bool allow_jit = false;            // permission `jit`: writable memory may become executable
@@ -92,7 +99,7 @@ struct LaunchRequest {
   bool is_trial = false;             // all is set up, then it ends: the program, which is opened, is not executed
   bool watch_paths = false;          // learn mode: what it looks for in vain is told (sandbox/path_watch.h)
   std::vector<GatePort> gate_ports;  // where the gate listens; limits::kGatePortsMax at most
-  std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
+  std::uint32_t descriptor_count = 5;  // so many of those beside it become 0..count-1 of the program (5 or 3)
 };
 
 struct KillRequest {

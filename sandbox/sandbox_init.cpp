@@ -34,6 +34,7 @@ void die_with_launcher(SetupReporter& reporter) {
 void close_what_is_not_ours(const SandboxPlan& plan, SetupReporter& reporter) {
   std::vector<int> kept{reporter.socket()};
   for (const UniqueFd& fd : plan.descriptors) kept.push_back(fd.get());
+  for (const UniqueFd& fd : plan.secrets) kept.push_back(fd.get());
   for (const Grant& grant : plan.pinned.grants) kept.push_back(grant.tree.get());
   std::ranges::sort(kept);
   int first = 0;

@@ -141,11 +141,22 @@ void Loader::replace(const std::shared_ptr<Load>& load, PluginActor& plugin) {
 }
 
 void Loader::start(const std::shared_ptr<Load>& load) {
-  load->log = std::make_shared<supervision::PluginLog>(context_.clock);
+  load->log = make_plugin_log(context_);
   if (load->request.after_load == AfterLoad::kLeaveStopped) {
     register_plugin(load, std::nullopt);
     return;
   }
+  context_.secret_delivery.fetch(load->loaded.manifest(), [this, load](Result<SecretDelivery::Values> secrets) {
+    if (!loads_.contains(load)) return;
+    if (secrets) {
+      launch(load, std::move(*secrets));
+    } else {
+      fail(load, std::move(secrets).error());
+    }
+  });
+}
+
+void Loader::launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets) {
   if (load->loaded.manifest().runtime() == "command") {
     // Nothing of it runs before the first call; what that would fail by fails the load.
     context_.launcher.try_command(load->loaded, [this, load](Result<v1::Posture> posture) {
@@ -160,7 +171,17 @@ void Loader::start(const std::shared_ptr<Load>& load) {
     return;
   }
   load->start = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, load->log);
-  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms},
+  v1::Event origin;
+  origin.set_plugin_id(load->id.str());
+  origin.set_plugin_name(load->loaded.manifest().name());
+  origin.set_instance_id(load->start->instance_id().str());
+  origin.set_actor(load->request.actor);
+  if (auto recorded = context_.secret_delivery.record(origin, secrets, kDeliveredAsFile); !recorded) {
+    load->start.reset();
+    fail(load, std::move(recorded).error());
+    return;
+  }
+  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, std::move(secrets)},
                      [this, load](Result<ReadyInstance> ready) {
                        if (!loads_.contains(load)) return;
                        if (!ready) {

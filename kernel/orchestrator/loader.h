@@ -62,6 +62,7 @@ class Loader {
   Result<void> check_policy(Load& load);
   std::optional<policy::Refusal> ask_consent(Load& load);
   void start(const std::shared_ptr<Load>& load);
+  void launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets);
   void register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready);
   void fail(const std::shared_ptr<Load>& load, Error error);
   void replace(const std::shared_ptr<Load>& load, PluginActor& plugin);

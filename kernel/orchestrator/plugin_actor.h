@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/orchestrator/host_calls.h"
 #include "kernel/orchestrator/instance_start.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/plugin_calls.h"
@@ -84,6 +85,7 @@ class PluginActor final : private supervision::InstanceListener {
   bool on_instance_output(supervision::PluginInstance& instance, v1::Output& output) override;
   void on_instance_log(supervision::PluginInstance& instance, const v1::LogLine& line) override;
   void on_instance_pong(supervision::PluginInstance& instance, const v1::Pong& pong) override;
+  void on_instance_host_call(supervision::PluginInstance& instance, const v1::HostCall& call) override;
   void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                          std::optional<Error> cause) override;
 
@@ -100,7 +102,11 @@ class PluginActor final : private supervision::InstanceListener {
   // Asks the policy of today. Grants that differ from those on record are recorded; a refusal is, too, and returned.
   Result<void> ask_policy(const std::string& actor);
   void begin_start(StartKind kind, const std::string& actor, Done done);
+  // Gets its secrets, then starts it.
   void launch(StartKind kind, const std::string& actor, Done done);
+  void start_command(const std::string& actor, Done done);
+  void start_instance(StartKind kind, const std::string& actor, SecretDelivery::Values secrets, Done done);
+  Result<void> record_delivery(const SecretDelivery::Values& secrets, const std::string& actor);
   void on_start_failed(StartKind kind, const std::string& actor, Error error, Done done);
   void fail_plugin(const std::string& actor, const Error& error, Done done);
   void take_instance(ReadyInstance ready);
@@ -111,6 +117,7 @@ class PluginActor final : private supervision::InstanceListener {
   void end_processes(std::function<void()> on_quiet);
   void check_quiet();
   void begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
+  void start_reloaded(v1::PluginLoaded loaded, const std::string& actor, SecretDelivery::Values secrets, Done done);
   void swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done);
   void drain(std::shared_ptr<supervision::PluginInstance> old);
   void on_call_left();
@@ -123,13 +130,14 @@ class PluginActor final : private supervision::InstanceListener {
   void answer_pings(Result<v1::Pong> pong);
   void done_when_durable(EventSeq seq, Done done);
   Error wrong_state(const char* what) const;
-  supervision::InstanceOptions instance_options(const v1::PluginLoaded& loaded) const;
+  supervision::InstanceOptions instance_options(const v1::PluginLoaded& loaded, SecretDelivery::Values secrets) const;
 
   KernelContext& context_;
   std::shared_ptr<registry::PluginRecord> shared_record_;  // outlives the unloading of what it describes
   registry::PluginRecord& record_;
   std::shared_ptr<supervision::PluginLog> log_;
   PluginCalls calls_;
+  HostCalls host_calls_;
   std::shared_ptr<supervision::PluginInstance> instance_;
   std::shared_ptr<InstanceStart> starting_;
   std::vector<std::shared_ptr<supervision::PluginInstance>> draining_;

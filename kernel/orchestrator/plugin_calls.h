@@ -66,6 +66,9 @@ class PluginCalls final : private supervision::CommandListener {
   // are told that it was another's.
   void lose(supervision::PluginInstance& instance, const supervision::PluginExit& exit, const Error& error);
 
+  // Of a call that is open on `instance`; empty where there is no such call.
+  std::string correlation_id_of(const supervision::PluginInstance& instance, CallKey key);
+
   std::size_t waiting_count() const { return waiting_.size() + committing_.size(); }
   std::size_t running_count() const { return running_.size(); }
   // Calls that `instance` still has, withdrawn ones included.
@@ -92,6 +95,14 @@ class PluginCalls final : private supervision::CommandListener {
   bool has_free_slot() const;
   void run_on_instance(Call& call);
   void run_command(Call& call);
+  // A command that has its slot, and can be withdrawn, while its secrets are on their way.
+  struct Waiting {
+    std::shared_ptr<supervision::CommandRun> run;
+    v1::Event origin;
+    std::string input;
+  };
+  void fetch_secrets(Waiting waiting);
+  void run_with_secrets(Waiting waiting, Result<SecretDelivery::Values> secrets);
   void cancel_on_instance(Call& call, std::shared_ptr<supervision::PluginInstance> instance, const Error& error);
   Call* running_on(const supervision::PluginInstance* instance, CallKey key);
   void remove_running(CallKey key);

@@ -12,6 +12,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
+#include "kernel/policy/secret_source.h"
 #include "kernel/supervision/file_watch.h"
 #include "kernel/supervision/plugin_exit.h"
 #include "liongate/v1/event.pb.h"
@@ -41,6 +42,7 @@ struct LaunchOrder {
   const v1::PluginLoaded* loaded = nullptr;  // valid during the call of launch()
   std::string input_argument;                // for a command: what {input} in its args becomes
   std::vector<UniqueFd> descriptors;         // become 0, 1, 2, ... of the program
+  std::vector<policy::SecretValue> secrets;  // become read-only files, /run/secrets/NAME
   v1::Event origin;                          // whose: what an event about this launch says of plugin, instance, call
 };
 

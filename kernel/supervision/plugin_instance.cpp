@@ -20,7 +20,6 @@ constexpr int kReadsPerTurn = 1;
 // At the end of the process its pipe holds at most this many reads more.
 constexpr int kReadsAtEnd = 64;
 constexpr std::size_t kCompactBytes = 1024 * 1024;
-constexpr std::size_t kMethodBytesShown = 128;
 constexpr std::chrono::milliseconds kChatterWindow{100};
 constexpr std::size_t kChatterFrameBytes = 256;  // what any frame costs besides its bytes
 
@@ -72,6 +71,7 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   hello.set_protocol_version_max(limits::kProtocolVersionMax);
   hello.add_features("output");
   hello.add_features("log");
+  hello.add_features("host_call");
   hello.mutable_limits()->set_frame_bytes_max(limits::kFrameBytesMax);
   hello.mutable_limits()->set_input_bytes_max(limits::kInputBytesMax);
   hello.mutable_limits()->set_output_bytes_max(limits::kOutputBytesMax);
@@ -84,7 +84,7 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   return frame;
 }
 
-Result<void> PluginInstance::start(const InstanceOptions& options) {
+Result<void> PluginInstance::start(InstanceOptions options) {
   name_ = options.loaded->manifest().name();
   launch_time_ = clock_.now();
   LaunchOrder order;
@@ -99,6 +99,7 @@ Result<void> PluginInstance::start(const InstanceOptions& options) {
     return std::move(pipes).error();
   }
   order.descriptors = std::move(*pipes);
+  order.secrets = std::move(options.secrets);
   auto launched = launcher_.launch(std::move(order), *this);
   if (!launched) {
     close_pipes();
@@ -148,6 +149,27 @@ Result<void> PluginInstance::send(const v1::Frame& frame) {
   return {};
 }
 
+Result<void> PluginInstance::send_secret(const v1::Frame& frame) {
+  outgoing_is_secret_ = true;
+  // Growing on the way would leave a copy behind: it grows here, and the old room is wiped.
+  const std::size_t needed = outgoing_.size() + limits::kFrameHeaderBytes + frame.ByteSizeLong();
+  if (needed > outgoing_.capacity()) {
+    std::string roomier;
+    roomier.reserve(2 * needed);
+    roomier.append(outgoing_);
+    outgoing_.swap(roomier);
+    wipe(roomier);
+  }
+  return send(frame);
+}
+
+void PluginInstance::clear_outgoing() {
+  if (outgoing_is_secret_) wipe(outgoing_);
+  outgoing_is_secret_ = false;
+  outgoing_.clear();
+  outgoing_sent_ = 0;
+}
+
 void PluginInstance::flush_soon() {
   if (flush_queued_ || write_waiting_) return;
   flush_queued_ = true;
@@ -186,8 +208,7 @@ void PluginInstance::flush() {
     if (state_ == State::kReady && !cause_) arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
     break;
   }
-  outgoing_.clear();
-  outgoing_sent_ = 0;
+  clear_outgoing();
   if (close_after_flush_) {
     boost::system::error_code ignored;
     to_plugin_.close(ignored);
@@ -246,7 +267,7 @@ void PluginInstance::count_chatter(const v1::Frame& frame) {
     chatter_window_start_ = now;
     chatter_bytes_ = 0;
   }
-  chatter_bytes_ += kChatterFrameBytes + frame.log().message().size();
+  chatter_bytes_ += kChatterFrameBytes + frame.log().message().size() + frame.host_call().request().size();
 }
 
 void PluginInstance::watch_midway() {
@@ -309,15 +330,9 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
     case K::kPong:
       if (listener_ != nullptr) listener_->on_instance_pong(*this, frame.pong());
       return {};
-    case K::kHostCall: {
-      v1::Frame answer;
-      answer.mutable_host_reply()->set_host_call_id(frame.host_call().host_call_id());
-      answer.mutable_host_reply()->set_error_reason(std::string(traits_of(Reason::kUnimplemented).name));
-      answer.mutable_host_reply()->set_error_message("host call \"" +
-                                                     frame.host_call().method().substr(0, kMethodBytesShown) +
-                                                     "\" is not offered by this daemon");
-      return send(answer);
-    }
+    case K::kHostCall:
+      if (listener_ != nullptr) listener_->on_instance_host_call(*this, frame.host_call());
+      return {};
     default:
       return make_error(Reason::kPluginProtocolError, "a frame of a kind that only the daemon may send, or of none");
   }
@@ -408,6 +423,7 @@ void PluginInstance::close_pipes() {
   boost::system::error_code ignored;
   to_plugin_.close(ignored);
   from_plugin_.close(ignored);
+  if (outgoing_is_secret_) clear_outgoing();
   if (stdout_) stdout_->finish();
   if (stderr_) stderr_->finish();
 }

@@ -37,6 +37,8 @@ class InstanceListener {
   virtual bool on_instance_output(PluginInstance& instance, v1::Output& output) = 0;
   virtual void on_instance_log(PluginInstance& instance, const v1::LogLine& line) = 0;
   virtual void on_instance_pong(PluginInstance& instance, const v1::Pong& pong) = 0;
+  // To be answered with one HostReply.
+  virtual void on_instance_host_call(PluginInstance& instance, const v1::HostCall& call) = 0;
   // `cause` is set when we ended it (protocol error, limit, deadline); else the process ended by itself.
   virtual void on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) = 0;
 };
@@ -45,6 +47,7 @@ struct InstanceOptions {
   std::string plugin_id;
   const v1::PluginLoaded* loaded = nullptr;  // valid during start() only
   int ready_timeout_ms = limits::kReadyTimeoutMs;
+  std::vector<policy::SecretValue> secrets = {};  // wiped as soon as the launcher has them
 };
 
 class PluginInstance final : public std::enable_shared_from_this<PluginInstance>, private LaunchListener {
@@ -54,10 +57,13 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   ~PluginInstance() override;
 
   // Launches the process and sends Hello. An error means that nothing was started and no callback will come.
-  Result<void> start(const InstanceOptions& options);
+  Result<void> start(InstanceOptions options);
 
   // Queues a frame; frames queued in one turn of the loop go out in one write.
   Result<void> send(const v1::Frame& frame);
+
+  // The same for a frame that may hold a secret: our copies of its bytes are wiped once they are in the pipe.
+  Result<void> send_secret(const v1::Frame& frame);
 
   // Sends Shutdown, closes our end after it, and kills what is still there after `grace_ms`.
   void stop(int grace_ms);
@@ -102,6 +108,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   Result<void> take_ready(const v1::Ready& ready);
   void flush_soon();
   void flush();
+  void clear_outgoing();
   bool pause_reading();
   void count_chatter(const v1::Frame& frame);
   void watch_midway();
@@ -145,6 +152,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   v1::Frame incoming_;
   std::string outgoing_;
   std::size_t outgoing_sent_ = 0;
+  bool outgoing_is_secret_ = false;  // it holds, or held, bytes to be wiped
   bool flush_queued_ = false;
   bool write_waiting_ = false;
   bool close_after_flush_ = false;

@@ -263,6 +263,7 @@ Result<LaunchId> FakeLauncher::launch(supervision::LaunchOrder order, supervisio
   }
   auto plugin = std::make_shared<FakePlugin>(io_, *this, id, script);
   plugin->set_loaded(*order.loaded);
+  for (const policy::SecretValue& one : order.secrets) plugin->secrets[one.name] = one.value.text();
   plugins.push_back(plugin);
   asio::post(io_, [this, id, pid = script.pid] {
     const auto found = listeners_.find(id);

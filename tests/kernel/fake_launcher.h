@@ -83,6 +83,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   supervision::LaunchId id() const { return id_; }
   const v1::PluginLoaded& loaded() const { return loaded_; }
   void set_loaded(const v1::PluginLoaded& loaded) { loaded_ = loaded; }
+  std::map<std::string, std::string> secrets;  // that it finds in its sandbox
 
   // Everything that came in on fd 3, in order.
   std::vector<v1::Frame> received;
