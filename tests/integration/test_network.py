@@ -48,7 +48,8 @@ def test_a_connection_to_a_port_that_no_permission_names_is_an_event_too(world: 
         with wire.refused("PLUGIN_ERROR"):
             world.daemon.invoke(curl, url)
     denied = [event.permission_denied for event in world.events("PermissionDenied")]
-    assert [one.permission for one in denied if one.action == "connect"] == [
+    # A name has two addresses, and what is refused again is counted in an event of its own.
+    assert list(dict.fromkeys(one.permission for one in denied if one.action == "connect")) == [
         f"network:granted.example:{other.port}", "network:192.0.2.1:81"]
     assert other.requests == []
 
