@@ -7,6 +7,7 @@
 
 #include "kernel/base/clock.h"
 #include "kernel/orchestrator/call.h"
+#include "kernel/observation/observation.h"
 #include "kernel/orchestrator/journal.h"
 #include "kernel/policy/policy.h"
 #include "kernel/policy/secrets.h"
@@ -38,6 +39,7 @@ struct KernelContext {
   registry::Registry& registry;
   Journal& journal;
   policy::Secrets& secrets;
+  observation::Observation* observation;  // null: observers are not offered
   Settings settings;
 };
 
