@@ -218,22 +218,22 @@ class ObserverSession:
     def _handle(self, batch: list[Shown]) -> bool:
         """False when the observer is to end."""
         group: list[Event] = []
+        seq = self._handled_seq
         for one in batch:
             if isinstance(one, Event):
                 group.append(one)
+                seq = one.seq  # before the observer has it: what it does to its copy is its own matter
                 if self._together:
                     continue
             if not self._handle_group(group):
                 return False
-            if group:
-                self._handled_seq = group[-1].seq
+            self._handled_seq = seq
             group = []
             if isinstance(one, Gap):
                 self._call("on_gap", one)
         if not self._handle_group(group):
             return False
-        if group:
-            self._handled_seq = group[-1].seq
+        self._handled_seq = seq
         if any(isinstance(one, Event) for one in batch):
             self._acknowledge(self._handled_seq)
         return True
