@@ -125,14 +125,14 @@ class PluginsReader {
     entry.line = node.line;
     entry.observer = defaults_;
     read_id(reader, node, entry);
-    const std::optional<ModuleName> module = read_module(reader, node, entry);
+    read_module(reader, node, entry);
     if (const auto enabled = reader.boolean("enabled")) entry.enabled = *enabled;
     read_config(reader, entry);
     read_role(reader);
     if (const auto text = reader.text("description", kDescriptionBytesMax)) entry.description = *text;
     read_observer_options(reader, faults_, entry.observer);
-    read_permissions(reader, entry, module);
-    read_limits(reader, entry, module);
+    read_permissions(reader, entry);
+    read_limits(reader, entry);
     refuse_unknown_keys(reader);
     keep(std::move(entry));
   }
@@ -154,21 +154,18 @@ class PluginsReader {
     entry.id = *id;
   }
 
-  std::optional<ModuleName> read_module(TableReader& reader, const Node& node, PluginsFileEntry& entry) {
+  void read_module(TableReader& reader, const Node& node, PluginsFileEntry& entry) {
     if (reader.get("module") == nullptr) {
       faults_.add(node.line, reader.field("module"), "is missing", kModuleForms);
-      return std::nullopt;
+      return;
     }
     const auto text = reader.text("module", limits::kModulePathBytesMax);
-    if (!text) return std::nullopt;
-    Result<ModuleName> module = parse_module_name(*text, folder_.string());
-    if (!module) {
-      faults_.add(reader.get("module")->line, reader.field("module"), module.error().message, module.error().hint,
-                  Reason::kBadModulePath);
-      return std::nullopt;
-    }
+    if (!text) return;
     entry.module = *text;
-    return std::move(*module);
+    const Result<ModuleName> module = parse_module_name(*text, folder_.string());
+    if (module) return;
+    faults_.add(reader.get("module")->line, reader.field("module"), module.error().message, module.error().hint,
+                Reason::kBadModulePath);
   }
 
   static void read_config(TableReader& reader, PluginsFileEntry& entry) {
@@ -197,16 +194,9 @@ class PluginsReader {
     }
   }
 
-  static bool belongs_into_manifest(TableReader& reader, const Node& node, std::string_view key,
-                                    const std::optional<ModuleName>& module) {
-    if (!module || module->kind != ModuleKind::kManifest) return false;
-    reader.fault(node, key, "belongs into the module's manifest, " + module->path, "remove it here");
-    return true;
-  }
-
-  void read_permissions(TableReader& reader, PluginsFileEntry& entry, const std::optional<ModuleName>& module) {
+  void read_permissions(TableReader& reader, PluginsFileEntry& entry) {
     const Node* node = reader.get("permissions");
-    if (node == nullptr || belongs_into_manifest(reader, *node, "permissions", module)) return;
+    if (node == nullptr) return;
     const auto texts = reader.texts("permissions", limits::kPermissionsMax);
     if (!texts) return;
     for (std::size_t i = 0; i < texts->size(); ++i) {
@@ -218,9 +208,9 @@ class PluginsReader {
     entry.permissions = *texts;
   }
 
-  void read_limits(TableReader& reader, PluginsFileEntry& entry, const std::optional<ModuleName>& module) {
+  void read_limits(TableReader& reader, PluginsFileEntry& entry) {
     const Node* node = reader.get("limits");
-    if (node == nullptr || belongs_into_manifest(reader, *node, "limits", module)) return;
+    if (node == nullptr) return;
     if (!node->is(NodeKind::kTable)) {
       reader.fault(*node, "limits", "must be a table, not " + std::string(describe(node->kind)),
                    "write limits: {memory_bytes_max: 268435456}");

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "config/manifest_parser.h"
 #include "config/plugins_file.h"
 #include "kernel/registry/role.h"
 
@@ -57,8 +58,6 @@ registry::PluginSource make_source(const registry::PluginSource& source, const s
   made.manifest.set_entry_point("./" + fs::path(file).lexically_relative(folder).string());
   made.manifest.set_runtime("python");
   made.manifest.set_role("observer");
-  *made.manifest.mutable_permissions() = listing.permissions();
-  *made.manifest.mutable_limits() = listing.limits();
   return made;
 }
 
@@ -95,6 +94,13 @@ Result<void> apply_listing(const v1::PluginListing& listing, v1::PluginLoaded& l
         .with_hint("load it with `liongatectl load-plugin`; of an observer the manifest says role = \"observer\"");
   }
   manifest.set_name(listing.id());
+  for (const std::string& text : listing.permissions()) {
+    LG_ASSIGN(const Permission permission, config::parse_permission(text));
+    const std::string canonical = config::canonical_text(permission);
+    const auto& present = manifest.permissions();
+    if (std::ranges::find(present, canonical) == present.end()) manifest.add_permissions(canonical);
+  }
+  manifest.mutable_limits()->MergeFrom(listing.limits());  // what is 0 there is not said
   if (!listing.description().empty()) manifest.set_description(listing.description());
   const v1::ObserverSettings& said = listing.observer();
   v1::ObserverSettings& settings = *manifest.mutable_observer();

@@ -170,7 +170,8 @@ void Loader::start(const std::shared_ptr<Load>& load) {
     return;
   }
   load->start = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, load->log);
-  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms},
+  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms,
+                      context_.journal.log().node_id()},
                      [this, load](Result<ReadyInstance> ready) {
                        if (!loads_.contains(load)) return;
                        if (!ready) {

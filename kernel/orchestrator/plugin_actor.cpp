@@ -82,7 +82,7 @@ Error PluginActor::wrong_state(const char* what) const {
 }
 
 supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded) const {
-  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms};
+  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms, context_.journal.log().node_id()};
 }
 
 // --- calls ---

@@ -84,6 +84,7 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   hello.set_plugin_version(options.loaded->manifest().version());
   if (registry::is_observer(options.loaded->manifest())) {
     const v1::ObserverSettings& settings = options.loaded->manifest().observer();
+    hello.mutable_observer()->set_node_id(options.node_id);
     hello.mutable_observer()->set_retries(settings.retries());
     hello.mutable_observer()->set_stop_on_error(settings.on_error() == "stop");
   }

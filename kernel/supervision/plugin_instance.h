@@ -38,7 +38,7 @@ class InstanceListener {
   virtual bool on_instance_output(PluginInstance& instance, v1::Output& output) = 0;
   virtual void on_instance_log(PluginInstance& instance, const v1::LogLine& line) = 0;
   virtual void on_instance_pong(PluginInstance& instance, const v1::Pong& pong) = 0;
-  // Of an observer alone. False for an instance that is none, or not fed: it is then ended as a protocol error.
+  // Of an observer alone. False for one that is not fed: it is then ended as a protocol error.
   virtual bool on_instance_ack(PluginInstance&, const v1::Ack&) { return false; }
   // It asked for what an observer may not do, and was refused.
   virtual void on_instance_refused(PluginInstance&, const std::string& /*method*/) {}
@@ -50,6 +50,7 @@ struct InstanceOptions {
   std::string plugin_id;
   const v1::PluginLoaded* loaded = nullptr;  // valid during start() only
   int ready_timeout_ms = limits::kReadyTimeoutMs;
+  std::string node_id;  // of the log, for an observer
 };
 
 class PluginInstance final : public std::enable_shared_from_this<PluginInstance>, private LaunchListener {

@@ -248,9 +248,8 @@ TEST_CASE("what an observer is shown must be something there can be") {
   CHECK(says(fault("type: callable"), "type: `callable` is not a kind of plugin that plugins.yaml lists"));
 }
 
-TEST_CASE("permissions and limits are of modules that have no manifest") {
-  CHECK(says(error_of("plugins: [{id: a, module: a/manifest.toml, permissions: [kv]}]"),
-             "permissions: belongs into the module's manifest, /etc/liongate/a/manifest.toml"));
+TEST_CASE("an entry's permissions and limits follow the rules of manifests") {
+  CHECK(file_of("plugins: [{id: a, module: a/manifest.toml, permissions: [kv]}]").entries[0].permissions.size() == 1);
   CHECK(says(error_of("plugins: [{id: a, module: b.C, permissions: [fly]}]"), "plugins[a].permissions: "));
   CHECK(says(error_of("plugins: [{id: a, module: b.C, limits: {memory_bytes_max: 1}}]"),
              "limits.memory_bytes_max: 1 is out of range"));

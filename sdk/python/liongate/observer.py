@@ -51,6 +51,8 @@ class PluginBase(ABC):
     again. An observer that must not count twice remembers event.seq.
     """
 
+    node_id = ""  # whose events it is shown: set before on_startup
+
     def __init__(self, plugin_id: str, config: Mapping[str, Any] | None = None) -> None:
         self.plugin_id = plugin_id
         self.config = config or {}

@@ -140,6 +140,7 @@ class ObserverSession:
             self._observer.plugin_id = hello.plugin_name
         if not hasattr(self._observer, "config"):
             self._observer.config = json.loads(hello.config_json or "{}")
+        self._observer.node_id = hello.observer.node_id
         try:
             self._observer.on_startup()
         except (Exception, SystemExit) as error:
