@@ -61,8 +61,8 @@ void add_observer(Sheet& sheet, const v1::Plugin& plugin) {
   if (!settings.correlation_id().empty()) shown += " of call " + settings.correlation_id();
   sheet.add("listed in", status.listed_in());
   sheet.add("shown", shown);
-  sheet.add("cursor", "event " + std::to_string(status.cursor_seq()) + ", " + std::to_string(status.lag_events()) +
-                          " behind");
+  sheet.add("cursor",
+            "event " + std::to_string(status.cursor_seq()) + ", " + std::to_string(status.lag_events()) + " behind");
   sheet.add("events", std::to_string(status.events_sent()) + " sent, " + std::to_string(status.events_acknowledged()) +
                           " acknowledged, " + std::to_string(status.events_missed()) + " missed");
   sheet.add("startup", status.startup_error());

@@ -12,9 +12,8 @@ constexpr std::size_t kOnErrorBytesMax = 256;
 
 bool is_event_type(const std::string& text) {
   return !text.empty() && text.size() <= kEventTypeBytesMax && text[0] >= 'A' && text[0] <= 'Z' &&
-         std::ranges::all_of(text, [](char c) {
-           return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
-         });
+         std::ranges::all_of(
+             text, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
 }
 
 void read_filter(TableReader& outer, FaultList& faults, ObserverOptions& options) {

@@ -42,7 +42,7 @@ struct PluginsFileEntry {
   std::string config_json = "{}";
   std::string description;
   ObserverOptions observer;
-  std::vector<std::string> permissions;                        // besides those of the module's manifest
+  std::vector<std::string> permissions;                       // besides those of the module's manifest
   std::vector<std::pair<std::string, std::uint64_t>> limits;  // over those of the manifest; by their names there
 
   bool operator==(const PluginsFileEntry&) const = default;

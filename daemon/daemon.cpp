@@ -151,8 +151,7 @@ Result<void> Daemon::open_log() {
   LG_ASSIGN(auto store, snapshot::open_store(snapshot_folder(foundation_.config.state_dir)));
   snapshots_ = std::make_unique<snapshot::SnapshotWriter>(
       snapshot::SnapshotWriter::Parts{io_, clock_, *log_, std::move(store), LIONGATE_VERSION});
-  LG_ASSIGN(observation_,
-            observation::Observation::open(io_, *log_, observers_folder(foundation_.config.state_dir)));
+  LG_ASSIGN(observation_, observation::Observation::open(io_, *log_, observers_folder(foundation_.config.state_dir)));
   const event_log::Recovery& recovery = log_->recovery();
   if (recovery.torn_tail) {
     spdlog::warn("recovered the log: {} bytes after event {} in {} were never acknowledged and are dropped",
@@ -331,8 +330,8 @@ void Daemon::read_plugins(const std::string& actor) {
   plugins_keeper_->read(actor);
 }
 
-// The observers of plugins.yaml are in the list of plugins when we say that we serve; whether they start holds up nobody,
-// unless the operator wants it so.
+// The observers of plugins.yaml are in the list of plugins when we say that we serve; whether they start holds up
+// nobody, unless the operator wants it so.
 void Daemon::begin_serving() {
   const auto serve = [this] {
     if (stopping_) return;

@@ -123,7 +123,8 @@ Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource
         .with_hint("native, python and command are");
   }
   if (registry::is_observer(loaded.manifest()) && runtime == "command") {
-    return make_error(Reason::kInvalidManifest, "role observer: a command is started for calls, and an observer has none")
+    return make_error(Reason::kInvalidManifest,
+                      "role observer: a command is started for calls, and an observer has none")
         .with_hint("write it for runtime native or python; see docs/observers.md");
   }
   LG_TRY(check_plugin_folder(found, loaded));

@@ -88,7 +88,8 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
 // What plugins.yaml says, or that it is valid and what in it is odd.
 int show_plugins(const DaemonConfig& config, const std::string& config_path, bool only_check) {
   const std::string path = config::plugins_file_path(config_path, config);
-  const auto plugins = path.empty() ? Result<config::PluginsFile>(config::PluginsFile{}) : config::load_plugins_file(path);
+  const auto plugins =
+      path.empty() ? Result<config::PluginsFile>(config::PluginsFile{}) : config::load_plugins_file(path);
   if (!plugins) return fail(plugins.error());
   for (const std::string& warning : plugins->warnings) std::fprintf(stderr, "liongated: %s\n", warning.c_str());
   if (only_check) {

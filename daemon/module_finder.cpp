@@ -42,8 +42,8 @@ std::string folder_of(const std::string& module_folder, const std::string& dotte
 Error not_found(const v1::PluginListing& listing, const std::vector<std::string>& places) {
   std::string all;
   for (const std::string& place : places) all += (all.empty() ? "" : ", ") + place;
-  return make_error(Reason::kModuleNotFound, "plugin " + listing.id() + ": module `" + listing.module() +
-                                                 "` is not there; looked for " + all)
+  return make_error(Reason::kModuleNotFound,
+                    "plugin " + listing.id() + ": module `" + listing.module() + "` is not there; looked for " + all)
       .with_hint("put it there, or name its folder in module_path of " + listing.file());
 }
 

@@ -1,5 +1,5 @@
-// Finds what an entry of plugins.yaml means: the manifest it names, or the Python file of the class it names, for which a
-// manifest is made.
+// Finds what an entry of plugins.yaml means: the manifest it names, or the Python file of the class it names, for which
+// a manifest is made.
 //
 // Ownership and thread: pure functions but for looking whether files are there; the inspector's thread. Errors:
 // kModuleNotFound (names the places that were looked at), kNotAPlugin (a manifest of another role), and those of

@@ -76,7 +76,11 @@ v1::PluginListing to_listing(const config::PluginsFile& file, const config::Plug
 
 PluginsKeeper::PluginsKeeper(asio::io_context& kernel_io, orchestrator::Orchestrator& kernel, uid_t owner_uid,
                              Handlers handlers)
-    : kernel_io_(kernel_io), kernel_(kernel), owner_uid_(owner_uid), handlers_(std::move(handlers)), changes_(kernel_io) {
+    : kernel_io_(kernel_io),
+      kernel_(kernel),
+      owner_uid_(owner_uid),
+      handlers_(std::move(handlers)),
+      changes_(kernel_io) {
   asio::post(reader_, [] { sys::name_thread("plugins-file"); });
 }
 
@@ -103,7 +107,8 @@ void PluginsKeeper::watch() {
   if (!fd || ::inotify_add_watch(fd.get(), folder.c_str(), kChanges | IN_ONLYDIR) < 0) {
     // No such folder: then there is no file either, and SIGHUP looks again.
     if (errno != ENOENT) {
-      handlers_.warn(folder + " cannot be watched (" + std::strerror(errno) + "): changes of plugins.yaml take a SIGHUP");
+      handlers_.warn(folder + " cannot be watched (" + std::strerror(errno) +
+                     "): changes of plugins.yaml take a SIGHUP");
     }
     return;
   }

@@ -1,12 +1,12 @@
-// Keeps the observers that run what plugins.yaml says: reads it at the start, when it changes and when asked, and loads,
-// replaces and unloads entry by entry.
+// Keeps the observers that run what plugins.yaml says: reads it at the start, when it changes and when asked, and
+// loads, replaces and unloads entry by entry.
 //
 // What is compared is the entry as it was read with the entry that the plugin was loaded from, which is in the log: a
-// daemon that was down meanwhile finds the same differences. A file with any fault changes nothing. An entry that failed
-// is tried again whenever the file is read, but for one whose files changed: that takes reload-plugin.
+// daemon that was down meanwhile finds the same differences. A file with any fault changes nothing. An entry that
+// failed is tried again whenever the file is read, but for one whose files changed: that takes reload-plugin.
 //
-// The file's folder is watched (inotify), so that a file that is replaced, made or removed is seen, too. What a change of
-// a symbolic link's target makes of it is seen at the next SIGHUP.
+// The file's folder is watched (inotify), so that a file that is replaced, made or removed is seen, too. What a change
+// of a symbolic link's target makes of it is seen at the next SIGHUP.
 //
 // Ownership and thread: owned by the daemon; kernel thread. The file is read on a thread of its own, one reading at a
 // time. Errors are told to `Handlers` and recorded (PluginsFileRead); the daemon goes on.

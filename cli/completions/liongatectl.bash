@@ -46,7 +46,8 @@ _liongatectl() {
       mapfile -t COMPREPLY < <(compgen -W 'DaemonStarted DaemonStopping DaemonStopped LogRecovered PluginLoaded
         PluginLoadFailed PluginStarted PluginStopping PluginStopped PluginUnloaded PluginReloaded PluginFailed
         InstanceCreated InstanceCrashed InstanceRestarted PluginInvoked PluginResult PluginError PluginLog
-        PermissionDenied PermissionsGranted PermissionOverridden SandboxPosture PluginConfigChanged ConfigChanged' -- "$cur")
+        PermissionDenied PermissionsGranted PermissionOverridden SandboxPosture PluginConfigChanged ConfigChanged
+        PluginsFileRead ObserverGap ObserverCursorReset' -- "$cur")
       return
       ;;
     --environment)

@@ -139,16 +139,17 @@ inline constexpr std::size_t kPluginsFileBytesMax = 4U * 1024 * 1024;
 inline constexpr std::size_t kPluginsFileEntriesMax = 1000;
 inline constexpr std::size_t kModulePathBytesMax = 4096;
 inline constexpr std::size_t kModuleFoldersMax = 16;
-inline constexpr std::size_t kPluginConfigBytesMax = 64 * 1024;        // of one entry, as JSON
-inline constexpr std::size_t kObserverWindowEventsMax = 1024;          // sent and not acknowledged
+inline constexpr std::size_t kPluginConfigBytesMax = 64 * 1024;           // of one entry, as JSON
+inline constexpr std::size_t kObserverWindowEventsMax = 1024;             // sent and not acknowledged
 inline constexpr std::size_t kObserverWindowBytesMax = 4U * 1024 * 1024;  // the same; one event always fits
-inline constexpr std::size_t kObserverChunkBytes = 64 * 1024;          // of frames made at a time: what a pipe takes
-inline constexpr std::size_t kObserverControlBytesMax = 64 * 1024;     // frames of other kinds that wait for its pipe
-inline constexpr int kObserverGatherMs = 5;  // events that come within it are sent together
+inline constexpr std::size_t kObserverChunkBytes = 64 * 1024;             // of frames made at a time: what a pipe takes
+inline constexpr std::size_t kObserverControlBytesMax = 64 * 1024;  // frames of other kinds that wait for its pipe
+inline constexpr int kObserverGatherMs = 5;                         // events that come within it are sent together
 inline constexpr int kObserverAckTimeoutMsDefault = 30'000;
 inline constexpr int kObserverAckTimeoutMsMax = 60 * 60 * 1000;
 inline constexpr std::uint32_t kObserverRetriesMax = 100;
-inline constexpr int kObserverDenialIntervalMs = 10'000;  // refused requests of an observer: one event each, with a count
+inline constexpr int kObserverDenialIntervalMs =
+    10'000;  // refused requests of an observer: one event each, with a count
 
 // --- edges ---
 inline constexpr std::size_t kConnectionsMax = 1024;

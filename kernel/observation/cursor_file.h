@@ -1,9 +1,9 @@
 // How far one observer is, on disk: a file of two slots that are written in turn.
 //
-// Format: two slots of 128 bytes. Each: "LGCURSOR", generation (8), sequence number (8), node id (36 characters), zeroes,
-// and in the last four bytes the CRC32C of the 124 in front of them; numbers little-endian. The valid slot with the higher
-// generation is the cursor; a slot that is torn or was never written is none. The file has its whole length from the
-// beginning, so a write changes no metadata but a time.
+// Format: two slots of 128 bytes. Each: "LGCURSOR", generation (8), sequence number (8), node id (36 characters),
+// zeroes, and in the last four bytes the CRC32C of the 124 in front of them; numbers little-endian. The valid slot with
+// the higher generation is the cursor; a slot that is torn or was never written is none. The file has its whole length
+// from the beginning, so a write changes no metadata but a time.
 //
 // Durability: what was written survives the end of the daemon in any way. It is synced only by sync(): a power cut may
 // leave an older cursor, and the observer then gets again what it has had. Never a newer one: only what is durable in

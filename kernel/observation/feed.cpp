@@ -114,7 +114,8 @@ void Feed::wake() {
   if (std::exchange(at_end_, false)) step();
 }
 
-// Writes what there is, makes more where there is room, and comes again in a later turn: other feeds have theirs between.
+// Writes what there is, makes more where there is room, and comes again in a later turn: other feeds have theirs
+// between.
 void Feed::step() {
   if (ended_ || write_waiting_ || !flush()) return;
   if (finishing_) {
@@ -227,11 +228,11 @@ void Feed::add_gap(const event_log::Gap& gap) {
 
 void Feed::take_ack(EventSeq seq) {
   if (seq > last_sent_ || seq < last_acknowledged_) {
-    fail(make_error(Reason::kPluginProtocolError,
-                    seq > last_sent_ ? "it acknowledged event " + std::to_string(seq) + ", and " +
-                                           std::to_string(last_sent_) + " is the last that it was sent"
-                                     : "it acknowledged event " + std::to_string(seq) + " behind event " +
-                                           std::to_string(last_acknowledged_)));
+    fail(make_error(Reason::kPluginProtocolError, seq > last_sent_
+                                                      ? "it acknowledged event " + std::to_string(seq) + ", and " +
+                                                            std::to_string(last_sent_) + " is the last that it was sent"
+                                                      : "it acknowledged event " + std::to_string(seq) +
+                                                            " behind event " + std::to_string(last_acknowledged_)));
     return;
   }
   last_acknowledged_ = seq;
@@ -257,8 +258,8 @@ void Feed::move_cursor(EventSeq seq) {
 }
 
 void Feed::expect_ack() {
-  const std::uint64_t timeout_ms = order_.settings.ack_timeout_ms() == 0 ? limits::kObserverAckTimeoutMsDefault
-                                                                         : order_.settings.ack_timeout_ms();
+  const std::uint64_t timeout_ms =
+      order_.settings.ack_timeout_ms() == 0 ? limits::kObserverAckTimeoutMsDefault : order_.settings.ack_timeout_ms();
   ack_timer_.expires_after(std::chrono::milliseconds(timeout_ms));
   ack_timer_.async_wait([self = shared_from_this(), timeout_ms](const boost::system::error_code& error) {
     if (error || self->ended_ || self->window_.empty()) return;

@@ -8,10 +8,10 @@
 // flows of any observer (docs/observers.md). The feed itself records nothing but what `FeedListener` is told of, which
 // is at most once a start or a gap.
 //
-// Ownership and thread: shared by Observation, the plugin's actor and, behind a FeedOutlet, the instance; all work is done on the
-// observation thread. The methods that may be called from the kernel thread say so; they only post. Errors are told to
-// the listener, once: kPluginProtocolError (an Ack for what was not sent), kDeadlineExceeded (no Ack in time),
-// kLogCorrupt, kInternal (the cursor's file).
+// Ownership and thread: shared by Observation, the plugin's actor and, behind a FeedOutlet, the instance; all work is
+// done on the observation thread. The methods that may be called from the kernel thread say so; they only post. Errors
+// are told to the listener, once: kPluginProtocolError (an Ack for what was not sent), kDeadlineExceeded (no Ack in
+// time), kLogCorrupt, kInternal (the cursor's file).
 #pragma once
 
 #include <atomic>

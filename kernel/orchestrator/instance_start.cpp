@@ -78,8 +78,8 @@ void InstanceStart::on_instance_ready(PluginInstance& instance, const v1::Ready&
   }
   const auto& features = ready.features();
   if (instance.is_observer() && std::find(features.begin(), features.end(), "on_event") == features.end()) {
-    instance.end(make_error(Reason::kLoadFailure, "plugin " + instance.name() +
-                                                      " is an observer, and its Ready does not declare on_event")
+    instance.end(make_error(Reason::kLoadFailure,
+                            "plugin " + instance.name() + " is an observer, and its Ready does not declare on_event")
                      .with_hint("derive it from PluginBase and give it on_event; see docs/observers.md"));
     return;
   }

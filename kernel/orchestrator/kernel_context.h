@@ -6,8 +6,8 @@
 #include <boost/asio/io_context.hpp>
 
 #include "kernel/base/clock.h"
-#include "kernel/orchestrator/call.h"
 #include "kernel/observation/observation.h"
+#include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/journal.h"
 #include "kernel/policy/policy.h"
 #include "kernel/policy/secrets.h"

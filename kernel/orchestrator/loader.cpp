@@ -170,16 +170,16 @@ void Loader::start(const std::shared_ptr<Load>& load) {
     return;
   }
   load->start = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, load->log);
-  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms,
-                      context_.journal.log().node_id()},
-                     [this, load](Result<ReadyInstance> ready) {
-                       if (!loads_.contains(load)) return;
-                       if (!ready) {
-                         fail(load, std::move(ready).error());
-                       } else {
-                         register_plugin(load, std::move(*ready));
-                       }
-                     });
+  load->start->begin(
+      {load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, context_.journal.log().node_id()},
+      [this, load](Result<ReadyInstance> ready) {
+        if (!loads_.contains(load)) return;
+        if (!ready) {
+          fail(load, std::move(ready).error());
+        } else {
+          register_plugin(load, std::move(*ready));
+        }
+      });
 }
 
 void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready) {
@@ -275,8 +275,7 @@ bool Loader::fail_listed(const std::shared_ptr<Load>& load, const Error& error) 
   if (!recorded) return false;
   loads_.erase(load);
   enroll(*load, *recorded);
-  PluginActor& plugin =
-      host_.add_plugin(load->id, std::make_shared<supervision::PluginLog>(context_.clock));
+  PluginActor& plugin = host_.add_plugin(load->id, std::make_shared<supervision::PluginLog>(context_.clock));
   if (load->request.on_registered) load->request.on_registered();
   plugin.fail_at_load(error, [load, error](const Result<void>&) { load->done(error); });
   return true;

@@ -25,8 +25,8 @@ void PluginActor::begin_feed() {
   order.listener.was_reset = [this](const v1::ObserverCursorReset& reset) {
     v1::Event event = plugin_event("ObserverCursorReset", record_, "system");
     *event.mutable_observer_cursor_reset() = reset;
-    log_->add("log", "warning", "liongate: " + reset.message() + "; it begins with event " +
-                                    std::to_string(reset.start_seq()), "");
+    log_->add("log", "warning",
+              "liongate: " + reset.message() + "; it begins with event " + std::to_string(reset.start_seq()), "");
     record_happening(event);
   };
   // The pipe is the outlet's from here on: what was queued for the plugin goes out first.
@@ -68,8 +68,8 @@ void PluginActor::record_gap(const event_log::Gap& gap) {
   record_happening(event);
 }
 
-// The first is an event at once, those of the next while are counted in one: what an observer does at each event must not
-// become an event for each.
+// The first is an event at once, those of the next while are counted in one: what an observer does at each event must
+// not become an event for each.
 void PluginActor::on_instance_refused(PluginInstance&, const std::string& method) {
   ++refusals_;
   refused_method_ = method;
@@ -100,7 +100,8 @@ void PluginActor::describe_observer(v1::Plugin& plugin) const {
   if (!record_.is_observer()) return;
   v1::ObserverStatus& status = *plugin.mutable_observer();
   status.set_cursor_seq(progress_->cursor);
-  status.set_lag_events(context_.journal.durable_seq() - std::min<EventSeq>(context_.journal.durable_seq(), progress_->cursor));
+  status.set_lag_events(context_.journal.durable_seq() -
+                        std::min<EventSeq>(context_.journal.durable_seq(), progress_->cursor));
   status.set_events_sent(progress_->sent);
   status.set_events_acknowledged(progress_->acknowledged);
   status.set_events_missed(progress_->missed);

@@ -20,7 +20,7 @@ struct PluginSource {
   std::string manifest_path;  // absolute; empty for an inline manifest
   v1::Manifest manifest;
   std::string folder;
-  uid_t caller_uid = 0;  // a plugin's folder may belong to root, the daemon or the caller
+  uid_t caller_uid = 0;                      // a plugin's folder may belong to root, the daemon or the caller
   std::optional<v1::PluginListing> listing;  // an entry of plugins.yaml: says where the rest is
 };
 

@@ -65,7 +65,8 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   // Queues a frame; frames queued in one turn of the loop go out in one write.
   Result<void> send(const v1::Frame& frame);
 
-  // From now on `outlet` writes what send() is given. Returns the pipe, and what of earlier frames it has not taken yet.
+  // From now on `outlet` writes what send() is given. Returns the pipe, and what of earlier frames it has not taken
+  // yet.
   struct WriteEnd {
     UniqueFd pipe;
     std::string unsent;

@@ -170,10 +170,10 @@ void ObserverSession::answer_ping(std::uint64_t nonce) {
   if (!health) {
     const std::lock_guard lock(mutex_);
     const std::uint64_t failed = failed_;
-    health = failed == 0 ? Health{Health::State::kHealthy, std::to_string(handled_) + " events handled"}
-                         : Health{Health::State::kSick, std::to_string(failed) + " of " +
-                                                            std::to_string(handled_ + failed) +
-                                                            " events failed; last: " + last_failure_};
+    health = failed == 0
+                 ? Health{Health::State::kHealthy, std::to_string(handled_) + " events handled"}
+                 : Health{Health::State::kSick, std::to_string(failed) + " of " + std::to_string(handled_ + failed) +
+                                                    " events failed; last: " + last_failure_};
   }
   if (!startup_error_.empty()) {
     health = Health{Health::State::kSick, startup_error_ + (health->detail.empty() ? "" : "; " + health->detail)};

@@ -2,8 +2,8 @@
 // that a handler that takes its time is a healthy observer that is behind.
 //
 // Ownership and thread: lives in run_observer() and belongs to the reading thread; the worker uses the queue, the
-// counters and the writer. What waits between them is bounded by the daemon's window. Errors: a broken protocol ends the
-// session with one line on stderr.
+// counters and the writer. What waits between them is bounded by the daemon's window. Errors: a broken protocol ends
+// the session with one line on stderr.
 #pragma once
 
 #include <atomic>

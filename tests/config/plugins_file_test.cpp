@@ -147,18 +147,19 @@ TEST_CASE("every fault of a file is reported together, in the order of lines") {
   - just text
 colour: blue
 )");
-  CHECK(error.message ==
-        "/etc/liongate/plugins.yaml:3: plugins[first].module: `one_word` is one word: the class in it is missing; write "
-        "package.module.Class, path/file.py:Class, or the path of a manifest (path/manifest.toml)\n"
-        "/etc/liongate/plugins.yaml:4: plugins[first].enabled: must be true or false, not a whole number; write true or "
-        "false\n"
-        "/etc/liongate/plugins.yaml:7: plugins[second].modul: unknown key; did you mean `module`?\n"
-        "/etc/liongate/plugins.yaml:8: plugins[second].config: must be a table, not a list; write config: {sample_rate: "
-        "0.1}, or leave it out\n"
-        "/etc/liongate/plugins.yaml:9: plugins[2].id: is missing; give it a name of its own: id: my_observer\n"
-        "/etc/liongate/plugins.yaml:10: plugins[3]: must be a plugin, not text; write - {id: my_observer, module: "
-        "\"my_package.my_module.MyObserver\"}\n"
-        "/etc/liongate/plugins.yaml:11: colour: unknown key; remove it, or see the manual for the keys there are");
+  CHECK(
+      error.message ==
+      "/etc/liongate/plugins.yaml:3: plugins[first].module: `one_word` is one word: the class in it is missing; write "
+      "package.module.Class, path/file.py:Class, or the path of a manifest (path/manifest.toml)\n"
+      "/etc/liongate/plugins.yaml:4: plugins[first].enabled: must be true or false, not a whole number; write true or "
+      "false\n"
+      "/etc/liongate/plugins.yaml:7: plugins[second].modul: unknown key; did you mean `module`?\n"
+      "/etc/liongate/plugins.yaml:8: plugins[second].config: must be a table, not a list; write config: {sample_rate: "
+      "0.1}, or leave it out\n"
+      "/etc/liongate/plugins.yaml:9: plugins[2].id: is missing; give it a name of its own: id: my_observer\n"
+      "/etc/liongate/plugins.yaml:10: plugins[3]: must be a plugin, not text; write - {id: my_observer, module: "
+      "\"my_package.my_module.MyObserver\"}\n"
+      "/etc/liongate/plugins.yaml:11: colour: unknown key; remove it, or see the manual for the keys there are");
   CHECK(error.reason == Reason::kInvalidConfig);
 }
 
@@ -188,7 +189,8 @@ TEST_CASE("every bound of an entry is a fault that names it") {
              "plugins[a].config: is longer than 65536 bytes as JSON"));
   CHECK(says(error_of("plugins: [{id: a, module: b." + std::string(limits::kModulePathBytesMax, 'C') + "}]"),
              "plugins[a].module: is longer than 4096 bytes"));
-  CHECK(says(error_of("# " + std::string(limits::kPluginsFileBytesMax, 'x')), std::to_string(limits::kPluginsFileBytesMax)));
+  CHECK(says(error_of("# " + std::string(limits::kPluginsFileBytesMax, 'x')),
+             std::to_string(limits::kPluginsFileBytesMax)));
   std::string folders;
   for (std::size_t i = 0; i <= limits::kModuleFoldersMax; ++i) folders += "f, ";
   CHECK(says(error_of("module_path: [" + folders + "]"), "module_path: has more than 16 entries"));
@@ -197,8 +199,8 @@ TEST_CASE("every bound of an entry is a fault that names it") {
 }
 
 TEST_CASE("of two entries with one id the last counts, in the place of the first, and a warning says so") {
-  const PluginsFile file = file_of(
-      "plugins:\n  - {id: a, module: one.A}\n  - {id: b, module: two.B}\n  - {id: a, module: three.C}\n");
+  const PluginsFile file =
+      file_of("plugins:\n  - {id: a, module: one.A}\n  - {id: b, module: two.B}\n  - {id: a, module: three.C}\n");
   REQUIRE(file.entries.size() == 2);
   CHECK(file.entries[0].id == "a");
   CHECK(file.entries[0].module == "three.C");
@@ -209,8 +211,8 @@ TEST_CASE("of two entries with one id the last counts, in the place of the first
 }
 
 TEST_CASE("execution_order puts those it names first") {
-  const PluginsFile file = file_of(
-      "execution_order: [c, a]\nplugins: [{id: a, module: x.A}, {id: b, module: x.B}, {id: c, module: x.C}]");
+  const PluginsFile file =
+      file_of("execution_order: [c, a]\nplugins: [{id: a, module: x.A}, {id: b, module: x.B}, {id: c, module: x.C}]");
   REQUIRE(file.entries.size() == 3);
   CHECK(file.entries[0].id == "c");
   CHECK(file.entries[1].id == "a");
@@ -266,7 +268,8 @@ TEST_CASE("a module is a dotted class, a class in a file, or a manifest") {
   CHECK(file->kind == ModuleKind::kFileSymbol);
   CHECK(file->path == "/etc/liongate/observers/tally.py");
   CHECK(file->symbol == "Tally");
-  for (const char* manifest : {"../metrics/manifest.toml", "/etc/metrics/manifest.toml", "x/../../metrics/manifest.toml"}) {
+  for (const char* manifest :
+       {"../metrics/manifest.toml", "/etc/metrics/manifest.toml", "x/../../metrics/manifest.toml"}) {
     const auto named = parse_module_name(manifest, "/etc/liongate");
     REQUIRE(named);
     CHECK(named->kind == ModuleKind::kManifest);
@@ -306,10 +309,11 @@ TEST_CASE("the sample that ships lists nothing and is valid") {
 }
 
 TEST_CASE("a manifest may say what its observer is shown, and only an observer's may") {
-  constexpr const char* kManifest =
-      "name = \"a\"\nversion = \"0.1.0\"\nentry_point = \"./a.py\"\npermissions = []\n";
-  const std::string table = "[observer]\nstart = \"beginning\"\nretries = 2\n[observer.filter]\ntypes = [\"PluginError\"]\n";
-  const auto manifest = parse_manifest(std::string(kManifest) + "role = \"observer\"\n" + table, ManifestFormat::kToml, "m");
+  constexpr const char* kManifest = "name = \"a\"\nversion = \"0.1.0\"\nentry_point = \"./a.py\"\npermissions = []\n";
+  const std::string table =
+      "[observer]\nstart = \"beginning\"\nretries = 2\n[observer.filter]\ntypes = [\"PluginError\"]\n";
+  const auto manifest =
+      parse_manifest(std::string(kManifest) + "role = \"observer\"\n" + table, ManifestFormat::kToml, "m");
   REQUIRE(manifest);
   CHECK(manifest->observer.types == std::vector<std::string>{"PluginError"});
   CHECK(manifest->observer.start == "beginning");

@@ -255,7 +255,8 @@ TEST_CASE("an entry's module that is not there is MODULE_NOT_FOUND, with the pla
 TEST_CASE("an entry's manifest must be an observer's; the entry's name and configuration win") {
   const PluginFolder folder;
   folder.write("main.py", "");
-  folder.manifest("runtime = \"python\"\nrole = \"observer\"\n[configuration.properties.a]\ndefault = 1\n", "./main.py");
+  folder.manifest("runtime = \"python\"\nrole = \"observer\"\n[configuration.properties.a]\ndefault = 1\n",
+                  "./main.py");
   Inspection inspection;
   const auto loaded = inspection.inspect(listed(folder, "manifest.toml"));
   INFO((loaded ? "" : loaded.error().message));

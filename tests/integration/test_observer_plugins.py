@@ -27,7 +27,8 @@ def shipped(name: str, entry: str = "", **more: Any) -> dict[str, Any]:
 
 
 def log_text(daemon: Daemon, plugin: str) -> str:
-    return "\n".join(entry.line for reply in daemon.client.plugins.GetPluginLogs(plugin=plugin) for entry in reply.entries)
+    replies = daemon.client.plugins.GetPluginLogs(plugin=plugin)
+    return "\n".join(entry.line for reply in replies for entry in reply.entries)
 
 
 def test_metrics_is_a_page_of_get_plugin_health(observers: Observers) -> None:

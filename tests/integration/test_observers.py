@@ -1,4 +1,4 @@
-"""Seed 002, "Plugin Registry", "Plugin Isolation" and "Engine Integration": observers see everything and touch nothing."""
+"""Seed 002, "Plugin Registry", "Plugin Isolation" and "Engine Integration": observers see all and touch nothing."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ def observers(make_daemon: Callable[..., Daemon]) -> Iterator[Observers]:
 
 
 def log_text(daemon: Daemon, plugin: str) -> str:
-    return "\n".join(entry.line for reply in daemon.client.plugins.GetPluginLogs(plugin=plugin) for entry in reply.entries)
+    replies = daemon.client.plugins.GetPluginLogs(plugin=plugin)
+    return "\n".join(entry.line for reply in replies for entry in reply.entries)
 
 
 def observer(observers: Observers, name: str, body: str, **more: Any) -> dict[str, Any]:
@@ -255,7 +256,8 @@ def on_event(self, event):
 
 
 def test_a_startup_that_raises_is_logged_and_the_plugin_stays(observers: Observers) -> None:
-    body = "def on_startup(self):\n    raise OSError('no database')\ndef on_event(self, event):\n    print('saw', event.type)"
+    body = ("def on_startup(self):\n    raise OSError('no database')\n"
+            "def on_event(self, event):\n    print('saw', event.type)")
     observers.write(observer(observers, "degraded", body))
     daemon = observers.daemon.start()
     plugin = daemon.wait_state("degraded", "RUNNING")
@@ -271,7 +273,8 @@ def test_a_startup_that_raises_is_logged_and_the_plugin_stays(observers: Observe
 def test_a_startup_that_never_returns_fails_and_holds_up_nobody(make_daemon: Callable[..., Daemon]) -> None:
     observers = Observers(make_daemon(config="stop_grace_ms: 1000\nready_timeout_ms: 1500\n" + "".join(
         line + "\n" for line in make_daemon().config.read_text().splitlines() if line.startswith("allow_degraded"))))
-    observers.write(observer(observers, "hangs", "def on_startup(self):\n    time.sleep(1000)\ndef on_event(self, e): pass"),
+    body = "def on_startup(self):\n    time.sleep(1000)\ndef on_event(self, event): pass"
+    observers.write(observer(observers, "hangs", body),
                     observers.recorder("well"))
     begin = time.monotonic()
     daemon = observers.daemon.start()

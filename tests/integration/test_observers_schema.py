@@ -1,4 +1,4 @@
-"""Seed 002, "Plugin Schema" and "Plugin Loader", through a whole daemon: plugins.yaml from file to running observers."""
+"""Seed 002, "Plugin Schema" and "Plugin Loader", through a whole daemon: from plugins.yaml to running observers."""
 
 from __future__ import annotations
 
@@ -69,10 +69,11 @@ def observers(make_daemon: Callable[..., Daemon]) -> Iterator[Observers]:
 
 
 def log_lines(daemon: Daemon, plugin: str) -> str:
-    return "\n".join(entry.line for reply in daemon.client.plugins.GetPluginLogs(plugin=plugin) for entry in reply.entries)
+    replies = daemon.client.plugins.GetPluginLogs(plugin=plugin)
+    return "\n".join(entry.line for reply in replies for entry in reply.entries)
 
 
-def test_the_sample_of_seed_002_works(observers: Observers) -> None:
+def test_loader_valid_plugins_the_sample_of_seed_002(observers: Observers) -> None:
     observers.module("my_app/plugins.py", SEED_MODULE)
     observers.write_text(SEED_SAMPLE)
     daemon = observers.daemon.start()
@@ -88,7 +89,7 @@ def test_the_sample_of_seed_002_works(observers: Observers) -> None:
     assert health.healthy and health.detail == "sample rate 0.1"
 
 
-def test_a_missing_file_means_none(observers: Observers) -> None:
+def test_loader_file_not_found_means_none(observers: Observers) -> None:
     daemon = observers.daemon.start()
     assert not daemon.client.plugins.ListPlugins().plugins
     assert not daemon.events(types=["PluginsFileRead"])
@@ -106,7 +107,7 @@ def test_a_disabled_entry_is_not_loaded(observers: Observers) -> None:
     assert [plugin.name for plugin in daemon.client.plugins.ListPlugins().plugins] == ["on"]
 
 
-def test_a_file_with_faults_is_told_whole_and_changes_nothing(observers: Observers) -> None:
+def test_loader_invalid_config_is_told_whole_and_changes_nothing(observers: Observers) -> None:
     observers.write(observers.recorder("good"))
     daemon = observers.daemon.start()
     daemon.wait_state("good", "RUNNING")
@@ -132,14 +133,26 @@ def test_a_daemon_starts_without_the_observers_of_a_broken_file(observers: Obser
 
 MODULE_FAULTS = {
     "MODULE_NOT_FOUND": ("my_app.nowhere.LoggingPlugin", "my_app/nowhere.py"),
-    "SYMBOL_NOT_FOUND": ("my_app.plugins.Missing", "module my_app.plugins has no Missing; the observers in it: Abstract, "
-                                                  "LoggingPlugin, MetricsPlugin"),
+    "SYMBOL_NOT_FOUND": ("my_app.plugins.Missing", "module my_app.plugins has no Missing; the observers in it: "
+                                                  "Abstract, LoggingPlugin, MetricsPlugin"),
     "NOT_A_PLUGIN": ("my_app.plugins.NotOne", "my_app.plugins.NotOne does not inherit from PluginBase"),
 }
 
 
-@pytest.mark.parametrize("reason", MODULE_FAULTS)
-def test_an_entry_whose_module_is_wrong_is_failed_and_the_others_run(observers: Observers, reason: str) -> None:
+def test_loader_module_not_found(observers: Observers) -> None:
+    fails_alone(observers, "MODULE_NOT_FOUND")
+
+
+def test_loader_class_not_found(observers: Observers) -> None:
+    fails_alone(observers, "SYMBOL_NOT_FOUND")
+
+
+def test_loader_class_that_does_not_inherit_from_plugin_base(observers: Observers) -> None:
+    fails_alone(observers, "NOT_A_PLUGIN")
+
+
+def fails_alone(observers: Observers, reason: str) -> None:
+    """Such an entry is FAILED with this reason, and the others run."""
     module, words = MODULE_FAULTS[reason]
     observers.module("my_app/plugins.py", SEED_MODULE)
     observers.write({"id": "wrong", "module": module}, observers.recorder("right"))
@@ -185,10 +198,9 @@ def test_strict_plugins_of_the_configuration_holds_for_a_broken_file_too(make_da
 def test_all_forms_of_a_module_work(observers: Observers, workshop: Any) -> None:
     observers.module("beside.py", SEED_MODULE)
     observers.module("lib/inner/tool.py", SEED_MODULE)
-    folder = workshop.write("by-manifest", workshop.manifest("by-manifest", "./main.py", "python",
-                                                             more='role = "observer"\n'),
-                            {"main.py": SEED_MODULE.replace("class NotOne:\n    pass\n\n\nclass Abstract(PluginBase):\n    pass\n", "")
-                             .replace("class MetricsPlugin(PluginBase)", "class Other")})
+    one_class = SEED_MODULE[: SEED_MODULE.index("class MetricsPlugin")]
+    manifest = workshop.manifest("by-manifest", "./main.py", "python", more='role = "observer"\n')
+    folder = workshop.write("by-manifest", manifest, {"main.py": one_class})
     observers.write({"id": "one", "module": "beside.LoggingPlugin"},
                     {"id": "two", "module": "beside.py:LoggingPlugin"},
                     {"id": "three", "module": "inner.tool.LoggingPlugin"},
@@ -197,7 +209,7 @@ def test_all_forms_of_a_module_work(observers: Observers, workshop: Any) -> None
     daemon = observers.daemon.start()
     for name in ("one", "two", "three", "four", "five"):
         daemon.wait_state(name, "RUNNING")
-        eventually(lambda name=name: f"Plugin {name} started" in log_lines(daemon, name), f"{name} says that it started")
+        eventually(lambda name=name: f"Plugin {name} started" in log_lines(daemon, name), f"{name} says it started")
 
 
 # --- read again -----------------------------------------------------------------------------------------------------
@@ -235,7 +247,7 @@ def test_sighup_reads_the_file_again_and_tries_again_what_failed(observers: Obse
 def test_a_file_that_appears_and_goes_is_seen(observers: Observers) -> None:
     daemon = observers.daemon.start()
     observers.write(observers.recorder("one"))
-    eventually(lambda: [plugin.name for plugin in daemon.client.plugins.ListPlugins().plugins] == ["one"], "it is there")
+    eventually(lambda: [one.name for one in daemon.client.plugins.ListPlugins().plugins] == ["one"], "it is there")
     daemon.wait_state("one", "RUNNING")
     observers.file.unlink()
     eventually(lambda: not daemon.client.plugins.ListPlugins().plugins, "it is gone")

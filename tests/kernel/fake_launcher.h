@@ -42,7 +42,7 @@ struct Script {
   bool answers_pings = true;
   bool declares_on_event = true;  // among its features, as the SDKs do for an observer
   bool acknowledges = true;       // each event it is sent, at once
-  bool reads_frames = true;  // false: it says Ready unasked and reads nothing
+  bool reads_frames = true;       // false: it says Ready unasked and reads nothing
   // Default: answers "echo: INPUT" at once. A function that does nothing leaves the call open.
   std::function<void(FakePlugin&, const v1::Invoke&)> on_invoke;
   std::function<void(FakePlugin&, const v1::Cancel&)> on_cancel;

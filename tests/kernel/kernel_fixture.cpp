@@ -140,7 +140,7 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
 }
 
 Kernel::~Kernel() {
-  snapshots_.reset();                            // waits for the one that is being written
+  snapshots_.reset();  // waits for the one that is being written
   observation_->stop();
   static_cast<void>(log_->close().has_value());  // its writer posts no more after this
   orchestrator_.reset();

@@ -253,7 +253,9 @@ TEST_CASE("an acknowledgement for what was not sent ends the observer") {
   script.acknowledges = false;
   const auto observer = observe(kernel, "watcher", {}, script);
 
-  SECTION("ahead of what was sent") { observer->acknowledge(1'000'000); }
+  SECTION("ahead of what was sent") {
+    observer->acknowledge(1'000'000);
+  }
   SECTION("behind an earlier one") {
     kernel.loaded("hello");
     call(kernel, 3);
@@ -344,7 +346,8 @@ TEST_CASE("an observer that does not read holds nobody up, and is asked how it i
   const auto observer = observe(kernel, "watcher", {}, script);
   call(kernel, 400);
   std::optional<Result<orchestrator::PluginHealth>> health;
-  kernel.orchestrator().check_health("watcher", [&](Result<orchestrator::PluginHealth> said) { health = std::move(said); });
+  kernel.orchestrator().check_health("watcher",
+                                     [&](Result<orchestrator::PluginHealth> said) { health = std::move(said); });
   REQUIRE(kernel.until([&] { return health.has_value(); }));
   CHECK_FALSE((*health)->healthy);
   CHECK(kernel.wait(kernel.tell(&orchestrator::Orchestrator::stop, "watcher")).has_value());
@@ -402,12 +405,12 @@ TEST_CASE("a plugin that cannot start says why") {
     frame.mutable_refusal()->set_message("no class of that name");
     plugin.send(frame);
   };
-  for (const auto& [said, meant] : std::vector<std::pair<std::string, Reason>>{
-           {"SYMBOL_NOT_FOUND", Reason::kSymbolNotFound},
-           {"MODULE_NOT_FOUND", Reason::kModuleNotFound},
-           {"NOT_A_PLUGIN", Reason::kNotAPlugin},
-           {"PERMISSION_DENIED", Reason::kLoadFailure},  // not its to say
-           {"", Reason::kLoadFailure}}) {
+  for (const auto& [said, meant] :
+       std::vector<std::pair<std::string, Reason>>{{"SYMBOL_NOT_FOUND", Reason::kSymbolNotFound},
+                                                   {"MODULE_NOT_FOUND", Reason::kModuleNotFound},
+                                                   {"NOT_A_PLUGIN", Reason::kNotAPlugin},
+                                                   {"PERMISSION_DENIED", Reason::kLoadFailure},  // not its to say
+                                                   {"", Reason::kLoadFailure}}) {
     reason = said;
     const Result<v1::Plugin> loaded = kernel.wait(kernel.load("watcher", observer_request()));
     REQUIRE_FALSE(loaded);
@@ -448,7 +451,8 @@ TEST_CASE("retention that passed the cursor is told as a gap, to the observer an
   kernel.launcher().script = Script{};
   REQUIRE(kernel.wait(kernel.tell(&orchestrator::Orchestrator::start, "watcher")).has_value());
   FakePlugin& observer = kernel.launcher().last();
-  REQUIRE(kernel.until([&] { return observer.count(v1::Frame::kGap) == 1 && kernel.count_events("ObserverGap") == 1; }));
+  REQUIRE(
+      kernel.until([&] { return observer.count(v1::Frame::kGap) == 1 && kernel.count_events("ObserverGap") == 1; }));
   const auto gap_at = std::find_if(observer.received.begin(), observer.received.end(),
                                    [](const v1::Frame& frame) { return frame.has_gap(); });
   const v1::ObservedGap gap = gap_at->gap();

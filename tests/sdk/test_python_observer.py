@@ -88,7 +88,8 @@ def test_an_observer_that_is_busy_answers_pings(start: Start) -> None:
 
 
 def test_what_is_waiting_at_the_end_is_not_acknowledged(start: Start) -> None:
-    source = "class Waits(PluginBase):\n    def on_event(self, event):\n        if self.wait(30): raise InterruptedError\n"
+    source = ("class Waits(PluginBase):\n    def on_event(self, event):\n"
+              "        if self.wait(30): raise InterruptedError\n")
     with start(source) as plugin:
         plugin.send(hello())
         plugin.receive()
@@ -209,7 +210,8 @@ def test_the_exporter_writes_each_event_once_and_rotates(tmp_path: Path) -> None
     with open(file, "a") as torn:
         torn.write('{"specversion":"1.0","id":"61"')  # as a kill in the middle of a write leaves it
     observe(exporter, events[40:], config)  # it was told of some of them before
-    files = sorted(tmp_path.glob("events.jsonl*"), key=lambda path: -int(path.suffix[1:] if path.suffix != ".jsonl" else 0))
+    files = sorted(tmp_path.glob("events.jsonl*"),
+                   key=lambda path: -int(path.suffix[1:] if path.suffix != ".jsonl" else 0))
     assert len(files) > 3
     lines = [json.loads(line) for path in files for line in path.read_text().splitlines()]
     assert [int(line["id"]) for line in lines] == list(range(1, 101))

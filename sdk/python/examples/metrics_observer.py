@@ -25,4 +25,5 @@ class ExampleMetricsPlugin(PluginBase):
             self.counts[event.type] += 1
 
     def health(self) -> Health:
-        return Health(True, ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items())) or "nothing yet")
+        counts = ", ".join(f"{name} {count}" for name, count in sorted(self.counts.items()))
+        return Health(True, counts or "nothing yet")

@@ -57,15 +57,16 @@ def check_class(found: object, where: str) -> str:
     return ""
 
 
-def serve(observer_class: type[PluginBase], reader: FrameReader | None = None, writer: FrameWriter | None = None) -> int:
+def serve(observer_class: type[PluginBase], reader: FrameReader | None = None,
+          writer: FrameWriter | None = None) -> int:
     """Runs one observer to its end; returns the program's exit code."""
     if reader is None:
         try:
             os.fstat(INPUT_FD)
             os.fstat(OUTPUT_FD)
         except OSError:
-            print(f"{observer_class.__name__}: this is a Liongate observer: name it in plugins.yaml, or try it on a saved "
-                  "log with `python3 -m liongate.testing`", file=sys.stderr)
+            print(f"{observer_class.__name__}: this is a Liongate observer: name it in plugins.yaml, or try it on a "
+                  "saved log with `python3 -m liongate.testing`", file=sys.stderr)
             return EXIT_USAGE
     fault = check_class(observer_class, f"class {getattr(observer_class, '__name__', observer_class)}")
     if fault:
@@ -208,7 +209,8 @@ class ObserverSession:
             self._observer.on_shutdown()
         except (Exception, SystemExit) as error:
             report_exception()
-            self._log(frame_pb2.LOG_LEVEL_ERROR, f"{self._observer.plugin_id}: on_shutdown: {type(error).__name__}: {error}")
+            self._log(frame_pb2.LOG_LEVEL_ERROR,
+                      f"{self._observer.plugin_id}: on_shutdown: {type(error).__name__}: {error}")
             self._exit_code = EXIT_FAILURE
         if self._ends_itself:  # the main thread waits for a frame that may never come
             self._writer.flush()

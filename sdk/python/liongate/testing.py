@@ -2,8 +2,8 @@
 
     python3 -m liongate.testing FILE.py:CLASS EVENTS [--config JSON] [--retries N]
 
-EVENTS is what `liongatectl replay-log -o json` printed ("-" for stdin), or the folder of an event log, or a state folder
-that has one. In a test of one's own:
+EVENTS is what `liongatectl replay-log -o json` printed ("-" for stdin), or the folder of an event log, or a state
+folder that has one. In a test of one's own:
 
     from liongate.testing import observe, saved_events
 
@@ -187,7 +187,8 @@ def main(arguments: list[str]) -> int:
         fault = check_class(namespace[symbol], words.observer)
         if fault:
             raise ValueError(fault)
-        outcome = observe(namespace[symbol], saved_events(words.events), json.loads(words.config), symbol, words.retries)
+        outcome = observe(namespace[symbol], saved_events(words.events), json.loads(words.config), symbol,
+                          words.retries)
     except (OSError, ValueError) as error:
         print(f"python3 -m liongate.testing: {error}", file=sys.stderr)
         return 2

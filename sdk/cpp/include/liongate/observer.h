@@ -13,10 +13,10 @@
 //
 // Ownership and thread: the observer is made when the daemon has said Hello and lives until its end. Everything but
 // health() is called on one thread, one after the other; health() on another one.
-// Errors: a constructor that throws keeps the plugin from starting, with what() as the reason. What on_startup, on_event
-// and on_shutdown throw is logged: the observer observes all the same, and goes on with the next event (or tries again,
-// or ends: `retries` and `on_error` of its settings). An event may come twice: what was not acknowledged before the
-// observer or the daemon was killed is sent again.
+// Errors: a constructor that throws keeps the plugin from starting, with what() as the reason. What on_startup,
+// on_event and on_shutdown throw is logged: the observer observes all the same, and goes on with the next event (or
+// tries again, or ends: `retries` and `on_error` of its settings). An event may come twice: what was not acknowledged
+// before the observer or the daemon was killed is sent again.
 #pragma once
 
 #include <chrono>
@@ -39,9 +39,9 @@ class Event {
   // Takes a serialised liongate.v1.Event apart; nothing for bytes that are none.
   static std::optional<Event> from_bytes(std::string bytes);
 
-  std::uint64_t seq() const { return seq_; }        // from 1, without gaps
-  std::int64_t time_ns() const { return time_ns_; }  // since 1970, UTC
-  const std::string& type() const { return type_; }  // "PluginInvoked"
+  std::uint64_t seq() const { return seq_; }                   // from 1, without gaps
+  std::int64_t time_ns() const { return time_ns_; }            // since 1970, UTC
+  const std::string& type() const { return type_; }            // "PluginInvoked"
   const std::string& plugin_id() const { return plugin_id_; }  // of whom it is about; "" for none
   const std::string& plugin_name() const { return plugin_name_; }
   const std::string& instance_id() const { return instance_id_; }
@@ -82,10 +82,10 @@ class PluginBase {
   PluginBase(const PluginBase&) = delete;
   PluginBase& operator=(const PluginBase&) = delete;
 
-  virtual void on_startup() {}                     // once, before the first event
-  virtual void on_event(const Event& event) = 0;   // acknowledged when it returns
-  virtual void on_gap(const Gap& gap);             // in front of the next event; unless overridden, a line of the log
-  virtual void on_shutdown() {}                    // once, after the last event
+  virtual void on_startup() {}                    // once, before the first event
+  virtual void on_event(const Event& event) = 0;  // acknowledged when it returns
+  virtual void on_gap(const Gap& gap);            // in front of the next event; unless overridden, a line of the log
+  virtual void on_shutdown() {}                   // once, after the last event
   virtual std::optional<Health> health() { return std::nullopt; }  // nothing: the library says how many events failed
 
   const std::string& plugin_id() const { return plugin_id_; }
