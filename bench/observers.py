@@ -1,6 +1,7 @@
 """What observers cost a call: its latency with none, one, ten, and ten of which one is stopped by SIGSTOP.
 
-Used by run.py, group `observers`. Each number of observers has a daemon of its own, so that no log is longer than another.
+Used by run.py, group `observers`. Each number of observers has a daemon of its own, so that no log is longer than
+another.
 """
 
 import json
@@ -17,7 +18,8 @@ CASES = {"no observer": (0, False), "1 observer": (1, False), "10 observers": (1
 
 def write_plugins_file(folder, tally_folder, count):
     """A plugins.yaml with `count` observers, each the C++ tally, which does nothing but count."""
-    lines = ["plugins:"] + [f"  - {{id: tally-{number}, module: {tally_folder}/manifest.toml}}" for number in range(count)]
+    entries = [f"  - {{id: tally-{number}, module: {tally_folder}/manifest.toml}}" for number in range(count)]
+    lines = ["plugins:", *entries]
     file = Path(folder) / f"plugins-{count}.yaml"
     file.write_text("\n".join(lines) + "\n" if count else "plugins: []\n")
     config = Path(folder) / f"liongated-{count}.yaml"
@@ -26,7 +28,7 @@ def write_plugins_file(folder, tally_folder, count):
 
 
 def measure(bench, build, name, index, seconds):
-    """One round of one case: {p50_us, p99_us, calls_per_s} of calls one at a time, and how far behind the slowest is."""
+    """One round of one case: {p50_us, p99_us, calls_per_s} of calls one at a time."""
     count, has_stopped = CASES[name]
     tally = bench.scratch / "tally"
     if not tally.exists():

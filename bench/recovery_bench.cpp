@@ -37,7 +37,7 @@ class NoLauncher final : public supervision::Launcher {
   void kill(supervision::LaunchId) override {}
   void narrow_network(supervision::LaunchId, const v1::Manifest&) override {}
   void forget(supervision::LaunchId) override {}
-  void check_host(std::function<void(Result<void>)>) override {}
+  void try_command(const v1::PluginLoaded&, std::function<void(Result<v1::Posture>)>) override {}
 };
 class NoInspector final : public registry::PluginInspector {
  public:

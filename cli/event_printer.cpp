@@ -30,6 +30,7 @@ constexpr Deed kDeeds[] = {
     {"PluginStarted", "start", "allowed"},
     {"PluginStopping", "stop", "allowed"},
     {"PluginUnloaded", "unload", "allowed"},
+    {"SecretDelivered", "give secret", "allowed"},
 };
 
 // Widths are the usual ones, so that a following table does not jump.

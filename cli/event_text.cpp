@@ -95,6 +95,26 @@ std::string plugins_file_text(const v1::PluginsFileRead& read) {
          " changed, " + std::to_string(read.removed_size()) + " removed";
 }
 
+std::string delivery_text(const v1::SecretDelivered& delivered) {
+  const bool is_asked_for = delivered.how() == "host_call";
+  return delivered.name() + " from its " + delivered.source() + (is_asked_for ? ", asked for" : ", as a file");
+}
+
+std::string host_text(const std::string& host, std::uint32_t port) {
+  const bool is_ipv6 = host.find(':') != std::string::npos;
+  return (is_ipv6 ? "[" + host + "]" : host) + ":" + std::to_string(port);
+}
+
+std::string opened_text(const v1::NetworkFlowOpened& opened) {
+  const std::string led_to = opened.address() == opened.host() ? "" : ", at " + opened.address();
+  return opened.protocol() + " to " + host_text(opened.host(), opened.port()) + led_to;
+}
+
+std::string closed_text(const v1::NetworkFlowClosed& closed) {
+  return host_text(closed.host(), closed.port()) + " " + closed.reason() + ": " + bytes_text(closed.bytes_out()) +
+         " out, " + bytes_text(closed.bytes_in()) + " in, " + std::to_string(closed.duration_ms()) + " ms";
+}
+
 // Events about the daemon and its log.
 std::string system_detail(const v1::Event& event) {
   switch (event.payload_case()) {
@@ -116,6 +136,10 @@ std::string system_detail(const v1::Event& event) {
       return jump_text(event.clock_jumped());
     case v1::Event::kPermissionDenied:
       return denial_text(event.permission_denied());
+    case v1::Event::kNetworkFlowOpened:
+      return opened_text(event.network_flow_opened());
+    case v1::Event::kNetworkFlowClosed:
+      return closed_text(event.network_flow_closed());
     case v1::Event::kPermissionsGranted:
       return grants_text(event.permissions_granted().grants());
     case v1::Event::kPermissionOverridden:
@@ -129,6 +153,8 @@ std::string system_detail(const v1::Event& event) {
              std::to_string(event.observer_cursor_reset().start_seq());
     case v1::Event::kPluginsFileRead:
       return plugins_file_text(event.plugins_file_read());
+    case v1::Event::kSecretDelivered:
+      return delivery_text(event.secret_delivered());
     case v1::Event::kSandboxPosture:
       return posture_text(event.sandbox_posture().posture());
     default:

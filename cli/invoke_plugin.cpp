@@ -53,27 +53,6 @@ Result<std::string> input_of(const InvokeOptions& options) {
   return make_errno_error(Reason::kInvalidArgument, "cannot read it", text.error().sys_errno);
 }
 
-Result<v1::InvokePluginRequest> request_of(const InvokeOptions& options) {
-  LG_ASSIGN(std::string input, input_of(options));
-  if (input.size() > limits::kInputBytesMax) return too_large();
-  v1::InvokePluginRequest request;
-  request.set_plugin(options.plugin);
-  request.set_operation(options.operation);
-  request.set_correlation_id(options.correlation_id);
-  request.mutable_timeout()->set_seconds(options.timeout_ms / 1000);
-  request.mutable_timeout()->set_nanos(static_cast<int>(options.timeout_ms % 1000) * 1'000'000);
-  for (const auto& [name, durability] : kDurabilities) {
-    if (name == options.durability) request.set_durability(durability);
-  }
-  // A proto string must be UTF-8; everything else travels as bytes.
-  if (config::is_utf8(input)) {
-    request.set_text(std::move(input));
-  } else {
-    request.set_data(std::move(input));
-  }
-  return request;
-}
-
 // The output as it is. On a terminal a missing line end is added, so that the prompt does not stick to the output.
 void print_output(Context& context, const std::string& output, Terminal terminal) {
   context.out << output;
@@ -135,8 +114,29 @@ ExitCode invoke_streaming(Context& context, const InvokeOptions& options, v1::In
 
 }  // namespace
 
+Result<v1::InvokePluginRequest> invoke_request_of(const InvokeOptions& options) {
+  LG_ASSIGN(std::string input, input_of(options));
+  if (input.size() > limits::kInputBytesMax) return too_large();
+  v1::InvokePluginRequest request;
+  request.set_plugin(options.plugin);
+  request.set_operation(options.operation);
+  request.set_correlation_id(options.correlation_id);
+  request.mutable_timeout()->set_seconds(options.timeout_ms / 1000);
+  request.mutable_timeout()->set_nanos(static_cast<int>(options.timeout_ms % 1000) * 1'000'000);
+  for (const auto& [name, durability] : kDurabilities) {
+    if (name == options.durability) request.set_durability(durability);
+  }
+  // A proto string must be UTF-8; everything else travels as bytes.
+  if (config::is_utf8(input)) {
+    request.set_text(std::move(input));
+  } else {
+    request.set_data(std::move(input));
+  }
+  return request;
+}
+
 ExitCode invoke_plugin(Context& context, const InvokeOptions& options) {
-  Result<v1::InvokePluginRequest> request = request_of(options);
+  Result<v1::InvokePluginRequest> request = invoke_request_of(options);
   if (!request) {
     return fail(context, failure_of(request.error(), options.input_file.empty() ? options.plugin : options.input_file));
   }

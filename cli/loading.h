@@ -8,6 +8,7 @@
 
 #include "cli/context.h"
 #include "kernel/base/limits.h"
+#include "kernel/base/result.h"
 #include "liongate/v1/plugin_service.pb.h"
 
 namespace liongate::cli {
@@ -33,6 +34,9 @@ struct InvokeOptions {
   bool stream = false;
   bool show_log = false;
 };
+
+// What a call says, its input read; kInputTooLarge or kInvalidArgument about the input. `plugin` may still be empty.
+Result<v1::InvokePluginRequest> invoke_request_of(const InvokeOptions& options);
 
 // Calls and prints the output alone, as it is (with -o json the whole reply, or each message of a stream).
 ExitCode invoke_plugin(Context& context, const InvokeOptions& options);

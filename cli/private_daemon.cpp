@@ -46,13 +46,13 @@ Error failed(std::string_view what) {
 
 }  // namespace
 
-Result<std::unique_ptr<PrivateDaemon>> PrivateDaemon::start() {
+Result<std::unique_ptr<PrivateDaemon>> PrivateDaemon::start(Mode mode) {
   LG_ASSIGN(const std::string program, find_sibling("liongated"));
   interrupt_fd();
   std::unique_ptr<PrivateDaemon> daemon(new PrivateDaemon);
   LG_TRY(daemon->make_folder());
   LG_TRY(daemon->open_notify_socket());
-  LG_TRY(daemon->spawn(program));
+  LG_TRY(daemon->spawn(program, mode));
   LG_TRY(daemon->wait_until_ready());
   return daemon;
 }
@@ -90,11 +90,11 @@ Result<void> PrivateDaemon::open_notify_socket() {
   return ::chmod(path.c_str(), 0666) == 0 ? Result<void>() : failed("chmod " + path);
 }
 
-Result<void> PrivateDaemon::spawn(const std::string& program) {
+Result<void> PrivateDaemon::spawn(const std::string& program, Mode mode) {
   const pid_t parent = ::getpid();
   const pid_t child = ::fork();
   if (child < 0) return failed("fork");
-  if (child == 0) become_daemon(program, parent);
+  if (child == 0) become_daemon(program, mode, parent);
   process_.reset(::pidfd_open(child, 0));
   if (process_.valid()) return {};
   const Error error = failed("pidfd_open");
@@ -104,7 +104,7 @@ Result<void> PrivateDaemon::spawn(const std::string& program) {
 }
 
 // In the child. A group of its own keeps the terminal's Ctrl-C away from it: we stop it when we are done.
-void PrivateDaemon::become_daemon(const std::string& program, pid_t parent) const {
+void PrivateDaemon::become_daemon(const std::string& program, Mode mode, pid_t parent) const {
   ::setpgid(0, 0);
   ::prctl(PR_SET_PDEATHSIG, SIGTERM);
   if (::getppid() != parent) ::_exit(1);
@@ -124,7 +124,8 @@ void PrivateDaemon::become_daemon(const std::string& program, pid_t parent) cons
   const std::string control = socket();
   const std::string config = config_path();
   ::execl(program.c_str(), program.c_str(), "--config", config.c_str(), "--state-dir", state.c_str(), "--socket",
-          control.c_str(), "--environment", "development", static_cast<char*>(nullptr));
+          control.c_str(), "--environment", "development", mode == Mode::kLearn ? "--learn" : nullptr,
+          static_cast<char*>(nullptr));
   ::dprintf(STDERR_FILENO, "%s: %s\n", program.c_str(), std::strerror(errno));
   ::_exit(1);
 }

@@ -17,8 +17,10 @@ namespace liongate::cli {
 
 class PrivateDaemon {
  public:
+  enum class Mode { kOrdinary, kLearn };
+
   // Returns when the daemon says READY=1. kCancelled after Ctrl-C, else kInternal with the daemon's own last words.
-  static Result<std::unique_ptr<PrivateDaemon>> start();
+  static Result<std::unique_ptr<PrivateDaemon>> start(Mode mode = Mode::kOrdinary);
 
   ~PrivateDaemon();
   PrivateDaemon(const PrivateDaemon&) = delete;
@@ -31,8 +33,8 @@ class PrivateDaemon {
 
   Result<void> make_folder();
   Result<void> open_notify_socket();
-  Result<void> spawn(const std::string& program);
-  [[noreturn]] void become_daemon(const std::string& program, pid_t parent) const;
+  Result<void> spawn(const std::string& program, Mode mode);
+  [[noreturn]] void become_daemon(const std::string& program, Mode mode, pid_t parent) const;
   Result<void> wait_until_ready();
   bool read_ready();
   Result<void> did_not_start() const;

@@ -65,6 +65,13 @@ Verb Program::add_verb(const std::string& name, const std::string& summary, cons
 }
 
 ExitCode Program::run(std::vector<std::string> arguments) {
+  const auto dashes = std::ranges::find(arguments, "--");
+  for (const auto& [verb, rest] : rests_) {
+    if (dashes == arguments.end() || std::find(arguments.begin(), dashes, verb) == dashes) continue;
+    rest->assign(dashes + 1, arguments.end());
+    arguments.erase(dashes, arguments.end());
+    break;
+  }
   // Known even where parsing fails, so that errors have the form that was asked for.
   for (std::size_t i = 0; i + 1 < arguments.size(); ++i) {
     const bool names_format = arguments[i] == "-o" || arguments[i] == "--output";

@@ -67,6 +67,9 @@ class Program {
   Verb add_verb(const std::string& name, const std::string& summary, const std::string& example,
                 std::function<ExitCode()> run);
 
+  // The words behind a `--` on that verb's command line are put into `target`, which lives as long as the program.
+  void take_rest(const std::string& verb, std::vector<std::string>& target) { rests_[verb] = &target; }
+
   // Parses `arguments` (without the program's name) and runs the verb.
   ExitCode run(std::vector<std::string> arguments);
 
@@ -81,6 +84,7 @@ class Program {
   std::unique_ptr<CLI::App> app_;
   std::string format_ = "table";
   std::map<const CLI::App*, std::function<ExitCode()>> runs_;
+  std::map<std::string, std::vector<std::string>*> rests_;
 };
 
 void add_load_plugin(Program& program);

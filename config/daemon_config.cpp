@@ -10,6 +10,7 @@
 #include "config/document.h"
 #include "config/faults.h"
 #include "config/manifest_rules.h"
+#include "config/trusted_file.h"
 #include "kernel/base/sys.h"
 
 namespace liongate::config {
@@ -54,6 +55,13 @@ constexpr std::array kDurabilities{
     std::pair{DurabilityMode::kBatch, std::string_view("batch")},
     std::pair{DurabilityMode::kAsync, std::string_view("async")},
 };
+
+constexpr std::array kSecretKinds{
+    std::pair{SecretKind::kCredential, std::string_view("credential")},
+    std::pair{SecretKind::kFile, std::string_view("file")},
+    std::pair{SecretKind::kCommand, std::string_view("command")},
+};
+constexpr const char* kSecretExample = "write NAME: {file: /etc/liongate/secrets/NAME}";
 
 template <typename Table>
 std::vector<std::string> names_in(const Table& table) {
@@ -148,6 +156,7 @@ class ConfigReader {
     read_number("log_checkpoint_interval_ms", config_.log_checkpoint_interval_ms, kLogCheckpointIntervalMsMin,
                 kLogCheckpointIntervalMsMax);
     read_network();
+    read_secrets();
     read_program("netgate_path", config_.netgate_path);
     read_program("launcher_path", config_.launcher_path);
     read_uid_range();
@@ -225,6 +234,81 @@ class ConfigReader {
                     "`" + item.text + "` is no range of addresses", "write ADDRESS/BITS, like \"10.1.0.0/16\"");
       }
     }
+  }
+
+  // As with `policy`, what stands in an environment's part replaces the whole.
+  void read_secrets() {
+    const Node* table = reader_.table("secrets");
+    if (table == nullptr) return;
+    config_.secrets.clear();
+    if (table->members.size() > limits::kSecretSourcesMax) {
+      reader_.fault(*table, "secrets", "must be at most " + std::to_string(limits::kSecretSourcesMax) + " secrets",
+                    "give several values in one file where they are used together");
+      return;
+    }
+    for (const Member& member : table->members) {
+      const std::string field = reader_.field("secrets." + member.key);
+      if (!is_secret_name(member.key)) {
+        faults_.add(member.line, field, "is not a name that a permission secret:NAME can have",
+                    "use letters, digits, `.`, `_` and `-`");
+      } else if (!member.value.is(NodeKind::kTable)) {
+        faults_.add(member.line, field, "must be a table, not " + std::string(describe(member.value.kind)),
+                    kSecretExample);
+      } else {
+        read_secret(member, field);
+      }
+    }
+  }
+
+  void read_secret(const Member& member, const std::string& field) {
+    TableReader reader(member.value, field + ".", faults_);
+    SecretConfig secret;
+    int kinds = 0;
+    for (const auto& [kind, name] : kSecretKinds) {
+      if (reader.get(name) == nullptr) continue;
+      ++kinds;
+      secret.kind = kind;
+    }
+    if (kinds != 1) {
+      faults_.add(member.line, field, "needs exactly one of " + list_of(kSecretKinds), kSecretExample);
+    }
+    if (const auto name = reader.text("credential", kPathBytesMax)) {
+      secret.credential = *name;
+      if (!is_secret_name(*name)) {
+        reader.fault(*reader.get("credential"), "credential", "`" + *name + "` is not the name of a credential",
+                     "write the ID of LoadCredential=, without a path");
+      }
+    }
+    if (const auto path = reader.text("file", kPathBytesMax)) {
+      secret.file = *path;
+      refuse_relative(reader, "file", *path);
+    }
+    read_secret_command(reader, secret);
+    if (const auto timeout = reader.integer("timeout_ms", 1, limits::kSecretTimeoutMsMax)) {
+      secret.timeout_ms = static_cast<int>(*timeout);
+      if (secret.kind != SecretKind::kCommand) {
+        reader.fault(*reader.get("timeout_ms"), "timeout_ms", "is of a command only", "remove it");
+      }
+    }
+    for (const Fault& fault : reader.unknown_keys()) faults_.add(fault.line, fault.field, fault.what, fault.remedy);
+    config_.secrets[member.key] = std::move(secret);
+  }
+
+  static void read_secret_command(TableReader& reader, SecretConfig& secret) {
+    if (reader.get("command") == nullptr) return;
+    const auto words = reader.texts("command", limits::kSecretCommandWordsMax);
+    if (!words) return;
+    secret.command = *words;
+    if (secret.command.empty()) {
+      reader.fault(*reader.get("command"), "command", "is empty", "write [\"/usr/bin/program\", \"argument\"]");
+    } else {
+      refuse_relative(reader, "command", secret.command.front());
+    }
+  }
+
+  static void refuse_relative(TableReader& reader, std::string_view key, const std::string& path) {
+    if (path.starts_with('/')) return;
+    reader.fault(*reader.get(key), key, "`" + path + "` is not an absolute path", "begin it with /");
   }
 
   template <typename Number>
@@ -376,6 +460,9 @@ std::string_view name_of(Environment environment) {
 std::string_view name_of(LogLevel level) {
   return name_in(kLogLevels, level);
 }
+std::string_view name_of(SecretKind kind) {
+  return name_in(kSecretKinds, kind);
+}
 std::string_view name_of(DurabilityMode mode) {
   return name_in(kDurabilities, mode);
 }
@@ -422,15 +509,14 @@ Result<DaemonConfig> parse_daemon_config(std::string_view text, const std::strin
 
 Result<DaemonConfig> load_daemon_config(const std::string& path, FilePresence presence, DaemonConfig defaults,
                                         std::optional<Environment> environment) {
-  Result<std::string> text = sys::read_file(path, kConfigBytesMax);
+  Result<std::string> text = read_trusted_file(path, kConfigBytesMax);
   if (!text) {
     const bool is_missing = text.error().sys_errno == ENOENT || text.error().sys_errno == ENOTDIR;
     if (is_missing && presence == FilePresence::kMayBeMissing) {
       return parse_daemon_config("", path, std::move(defaults), environment);
     }
-    Error error = make_error(Reason::kInvalidConfig, text.error().message);
-    error.sys_errno = text.error().sys_errno;
-    error.hint = is_missing ? "name an existing file with --config" : "make it a readable file";
+    Error error = std::move(text).error();
+    if (error.hint.empty()) error.hint = is_missing ? "name an existing file with --config" : "make it a readable file";
     return error;
   }
   return parse_daemon_config(*text, path, std::move(defaults), environment);

@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -45,6 +46,19 @@ struct NetworkConfig {
   bool operator==(const NetworkConfig&) const = default;
 };
 
+// Where the value of a secret comes from (docs/secrets.md). Only the members of its kind are set.
+enum class SecretKind { kCredential, kFile, kCommand };
+std::string_view name_of(SecretKind kind);
+struct SecretConfig {
+  SecretKind kind = SecretKind::kFile;
+  std::string credential;                            // a file's name in the service manager's folder of credentials
+  std::string file;                                  // absolute
+  std::vector<std::string> command;                  // an absolute program and its arguments
+  int timeout_ms = limits::kSecretTimeoutMsDefault;  // of the command
+
+  bool operator==(const SecretConfig&) const = default;
+};
+
 struct DaemonConfig {
   std::string state_dir;
   std::string socket;
@@ -70,10 +84,11 @@ struct DaemonConfig {
   std::uint64_t snapshot_every_bytes = limits::kSnapshotLogBytesDefault;
   int log_checkpoint_interval_ms = limits::kLogCheckpointIntervalMsDefault;
   NetworkConfig network;
-  std::string netgate_path;                 // empty: beside liongated
-  std::string launcher_path;                // empty: beside liongated
-  std::string plugin_uid_range;             // "FIRST-LAST", used as root; empty: the default range
-  std::vector<std::string> allow_degraded;  // of kDegradableMechanisms, each once
+  std::map<std::string, SecretConfig> secrets;  // by the NAME of the permission secret:NAME
+  std::string netgate_path;                     // empty: beside liongated
+  std::string launcher_path;                    // empty: beside liongated
+  std::string plugin_uid_range;                 // "FIRST-LAST", used as root; empty: the default range
+  std::vector<std::string> allow_degraded;      // of kDegradableMechanisms, each once
 
   // Development grants what no rule names; every other environment refuses it.
   bool grants_by_default() const { return environment == Environment::kDevelopment; }

@@ -44,6 +44,23 @@ std::string policy_text(const std::vector<PolicyRule>& rules) {
   return out;
 }
 
+std::string secrets_text(const std::map<std::string, SecretConfig>& secrets) {
+  if (secrets.empty()) return "{}";
+  std::string out;
+  for (const auto& [name, secret] : secrets) {
+    out += "\n  " + quoted(name) + ": {" + std::string(name_of(secret.kind)) + ": ";
+    if (secret.kind == SecretKind::kCommand) {
+      std::string words;
+      for (const std::string& word : secret.command) words += (words.empty() ? "" : ", ") + quoted(word);
+      out += "[" + words + "], timeout_ms: " + std::to_string(secret.timeout_ms);
+    } else {
+      out += quoted(secret.kind == SecretKind::kFile ? secret.file : secret.credential);
+    }
+    out += "}";
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string to_yaml(const DaemonConfig& config) {
@@ -101,6 +118,10 @@ std::string to_yaml(const DaemonConfig& config) {
                  std::to_string(config.network.idle_timeout_ms));
   writer.setting("A connection is cut that carried more, both ways together; 0 for no bound.", "network_flow_bytes_max",
                  std::to_string(config.network.flow_bytes_max));
+  writer.setting(
+      "Where the values of secrets come from that plugins may be granted as secret:NAME (docs/secrets.md):\n"
+      "# NAME: {credential: ID}, {file: /PATH} or {command: [/PROGRAM, ...], timeout_ms: 5000}. No values here.",
+      "secrets", secrets_text(config.secrets));
   writer.text("Path of liongate-netgate; empty: beside liongated.", "netgate_path", config.netgate_path);
   writer.text("Path of liongate-launcher; empty: beside liongated.", "launcher_path", config.launcher_path);
   writer.text("User ids for plugins when started as root, FIRST-LAST; empty: the default range.", "plugin_uid_range",

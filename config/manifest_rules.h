@@ -67,6 +67,9 @@ inline constexpr std::size_t kSecretsMax = 64;
 // because commands take either.
 bool is_plugin_name(std::string_view text);
 
+// The NAME of secret:NAME: letters, digits, `.`, `_` and `-`, at most 255; a file's name, so neither `.` nor `..`.
+bool is_secret_name(std::string_view text);
+
 // A whole number in decimal, `maximum` at most, and nothing besides.
 bool is_number_to(std::string_view text, unsigned maximum);
 

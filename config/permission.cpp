@@ -147,10 +147,18 @@ bool argument_is_valid(Argument wanted, std::string_view text) {
     case Argument::kPlugin:
       return text == "*" || is_plugin_name(text);
     case Argument::kSecret:
-      return text.size() <= kWordBytesMax && consists_of(text, "._-");
+      return is_secret_name(text);
   }
   return false;
 }
+
+}  // namespace
+
+bool is_secret_name(std::string_view text) {
+  return !text.empty() && text.size() <= kWordBytesMax && consists_of(text, "._-") && text != "." && text != "..";
+}
+
+namespace {
 
 // "./data/" and "./data" are one path; nothing else is normalised here, because `..` has a meaning only on the disk.
 std::string normal_path(std::string_view path) {

@@ -11,8 +11,8 @@
 #include "config/manifest_parser.h"
 #include "config/manifest_rules.h"
 #include "config/observer_options.h"
+#include "config/trusted_file.h"
 #include "kernel/base/limits.h"
-#include "kernel/base/sys.h"
 
 namespace liongate::config {
 namespace {
@@ -367,7 +367,7 @@ Result<PluginsFile> parse_plugins_file(std::string_view text, const std::string&
 }
 
 Result<PluginsFile> load_plugins_file(const std::string& path, std::string* bytes) {
-  Result<std::string> text = sys::read_file(path, limits::kPluginsFileBytesMax);
+  Result<std::string> text = read_trusted_file(path, limits::kPluginsFileBytesMax);
   if (text) {
     if (bytes != nullptr) *bytes = *text;
     return parse_plugins_file(*text, path);
@@ -377,10 +377,7 @@ Result<PluginsFile> load_plugins_file(const std::string& path, std::string* byte
     none.path = path;
     return none;
   }
-  Error error = make_error(Reason::kInvalidConfig, text.error().message);
-  error.sys_errno = text.error().sys_errno;
-  error.hint = "make it a readable file of at most " + std::to_string(limits::kPluginsFileBytesMax) + " bytes";
-  return error;
+  return std::move(text).error();  // who else could have written it, or why it cannot be read
 }
 
 std::string plugins_file_path(const std::string& config_path, const DaemonConfig& config) {

@@ -60,8 +60,8 @@ struct PluginsFile {
 // id the last counts, in the place of the first, and a warning says so.
 Result<PluginsFile> parse_plugins_file(std::string_view text, const std::string& path);
 
-// Reads the file; one that does not exist means none, one that cannot be read is kInvalidConfig. `bytes`, where it is
-// given, gets what was read.
+// Reads the file; one that does not exist means none, one that cannot be read, or that others could have written
+// (trusted_file.h), is kInvalidConfig. `bytes`, where it is given, gets what was read.
 Result<PluginsFile> load_plugins_file(const std::string& path, std::string* bytes = nullptr);
 
 // The file that a daemon with this configuration reads: `config.plugins_file`, else plugins.yaml beside `config_path`;

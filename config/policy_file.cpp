@@ -12,6 +12,7 @@
 #include "config/faults.h"
 #include "config/manifest_parser.h"
 #include "config/manifest_rules.h"
+#include "config/trusted_file.h"
 #include "kernel/base/limits.h"
 #include "kernel/base/sys.h"
 
@@ -256,6 +257,19 @@ Result<std::vector<PolicyRule>> load_policy_file(const std::string& path, Enviro
   return parse_policy_file(*text, path, environment);
 }
 
+namespace {
+
+// The same of a file that a daemon goes by.
+Result<std::vector<PolicyRule>> load_own_policy_file(const std::string& path, Environment environment) {
+  Result<std::string> text = read_trusted_file(path, limits::kPolicyFileBytesMax);
+  if (text) return parse_policy_file(*text, path, environment);
+  Error error = std::move(text).error();
+  if (error.hint.empty()) error.hint = "name a policy file that can be read";
+  return error;
+}
+
+}  // namespace
+
 Result<void> load_policy(const std::string& config_path, DaemonConfig& config, const std::string& in_force) {
   // Anything there counts, readable or not, and so does what cannot be looked for: a policy that is silently left out
   // would be none.
@@ -271,7 +285,7 @@ Result<void> load_policy(const std::string& config_path, DaemonConfig& config, c
         .with_hint("put it back (with `rules: []` it has none), or restart the daemon to do without");
   }
   if (config.policy_file.empty()) return {};
-  LG_ASSIGN(config.policy_file_rules, load_policy_file(config.policy_file, config.environment));
+  LG_ASSIGN(config.policy_file_rules, load_own_policy_file(config.policy_file, config.environment));
   return {};
 }
 

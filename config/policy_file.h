@@ -26,8 +26,9 @@ Result<std::vector<PolicyRule>> parse_policy_file(std::string_view text, const s
 Result<std::vector<PolicyRule>> load_policy_file(const std::string& path, Environment environment);
 
 // What the daemon would grant by: `config.policy_file`, else the policy.yaml beside `config_path` if there is one, else
-// nothing. Fills in config.policy_file and config.policy_file_rules. `in_force` is the file whose rules hold until now:
-// one that has gone is an error, for its denials would silently go with it.
+// nothing; only a file that nobody else could have written (trusted_file.h). Fills in config.policy_file and
+// config.policy_file_rules. `in_force` is the file whose rules hold until now: one that has gone is an error, for its
+// denials would silently go with it.
 Result<void> load_policy(const std::string& config_path, DaemonConfig& config, const std::string& in_force = "");
 
 }  // namespace liongate::config

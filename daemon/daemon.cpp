@@ -22,6 +22,7 @@
 #include "daemon/log_keys.h"
 #include "daemon/plugins_keeper.h"
 #include "daemon/privileges.h"
+#include "daemon/secret_reader.h"
 #include "daemon/service_notify.h"
 #include "daemon/settings.h"
 #include "daemon/state_folder.h"
@@ -104,6 +105,7 @@ class Daemon {
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
   std::unique_ptr<observation::Observation> observation_;
+  std::unique_ptr<SecretReader> secrets_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
   std::unique_ptr<PluginsKeeper> plugins_keeper_;
   std::unique_ptr<LogReaders> readers_;
@@ -161,7 +163,8 @@ Result<void> Daemon::open_log() {
 }
 
 void Daemon::make_kernel() {
-  const HostLayout layout = find_host_layout(foundation_.config, foundation_.program_folder);
+  const HostLayout layout = find_host_layout(foundation_.config, foundation_.program_folder,
+                                             foundation_.is_learning ? LearnMode::kOn : LearnMode::kOff);
   launcher_ = std::make_unique<LauncherClient>(io_, std::move(foundation_.launcher.control_socket),
                                                LaunchPlanner(layout), [this] {
                                                  launcher_lost_ = true;
@@ -170,9 +173,10 @@ void Daemon::make_kernel() {
                                                });
   FolderRules rules{foundation_.owner_uid, {foundation_.config.state_dir, foundation_.config.socket}};
   inspector_ = std::make_unique<FileInspector>(io_, std::move(foundation_.launcher.files_socket), std::move(rules));
+  secrets_ = std::make_unique<SecretReader>(io_, foundation_.config.secrets);
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
       orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value,
-                                      observation_.get()},
+                                      secrets_.get(), observation_.get()},
       to_settings(foundation_.config));
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
@@ -319,6 +323,7 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
   LG_TRY(kernel_->set_settings(to_settings(fresh), changed, actor));
   foundation_.config = std::move(fresh);
   netgate_->set_settings(foundation_.config.network);
+  secrets_->set_sources(foundation_.config.secrets);
   spdlog::set_level(to_level(foundation_.config.log_level));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
   read_plugins(actor);
@@ -487,8 +492,13 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   std::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   LG_TRY(refuse_privileged_groups(config.allow_degraded));
+  if (service.is_learning && config.environment != config::Environment::kDevelopment) {
+    return make_error(Reason::kInvalidConfig, "--learn is for a daemon that runs what a developer tries")
+        .with_hint("add --environment development, or use liongatectl run-plugin --learn");
+  }
   Foundation foundation;
   foundation.owner_uid = ::geteuid();
+  foundation.is_learning = service.is_learning;
   foundation.is_rootless = foundation.owner_uid != 0 && service.launcher_socket.empty();
   foundation.program_folder = program_folder();
   foundation.netgate_socket = service.netgate_socket;
@@ -512,6 +522,7 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
   }
   foundation.launcher = std::move(*launcher);
   LG_TRY(give_up_privileges(config.state_dir, config.socket));
+  LG_TRY(refuse_core_dumps());  // behind it: a change of user may allow them again
   foundation.config = std::move(config);
   foundation.config_path = std::move(config_path);
   foundation.config_existed = ::access(foundation.config_path.c_str(), F_OK) == 0;

@@ -23,6 +23,7 @@ struct Foundation {
   sandbox::LauncherProcess launcher;
   uid_t owner_uid = 0;
   std::string netgate_socket;  // of a unit; empty: we start it
+  bool is_learning = false;    // run-plugin --learn
   bool is_rootless = false;    // neither we nor the launcher have ever been root
   std::string program_folder;
 };
@@ -32,6 +33,7 @@ struct ServiceWords {
   std::string launcher_socket;  // where a service manager starts the launcher in our place, with rights we never had
   std::string netgate_socket;   // the same for the network gate
   bool is_cgroup_delegated = false;  // Delegate=yes under a manager that leaves no mark of it
+  bool is_learning = false;          // tell what plugins look for in vain; environment development only
 };
 
 // Opens the state folder and the socket, starts the launcher, gives up privileges. Single-threaded until it returns.

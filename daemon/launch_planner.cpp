@@ -18,6 +18,7 @@ namespace liongate::daemon {
 namespace {
 
 constexpr const char* kPluginFolder = "/plugin";
+constexpr const char* kLearnFolder = "/liongate/learn";
 constexpr std::uint16_t kDnsPort = 53;
 constexpr const char* kPythonSdkFolder = "/liongate/python";
 
@@ -76,7 +77,8 @@ std::vector<std::string> network_grants_of(const v1::Manifest& manifest) {
   return grants;
 }
 
-HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder) {
+HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder,
+                            LearnMode learn_mode) {
   HostLayout layout;
   std::error_code error;
   layout.merged_usr = std::filesystem::is_symlink("/bin", error) && std::filesystem::is_symlink("/lib", error);
@@ -89,6 +91,10 @@ HostLayout find_host_layout(const config::DaemonConfig& config, const std::strin
       layout.python_sdk_folder = folder.string();
       break;
     }
+  }
+  for (const char* place : {"/../runtimes/learn-folder", "/../lib/liongate/learn-folder"}) {
+    const auto folder = std::filesystem::canonical(program_folder + place, error);
+    if (!error && learn_mode == LearnMode::kOn) layout.learn_folder = folder.string();
   }
   return layout;
 }
@@ -197,6 +203,15 @@ void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRe
   }
 }
 
+void LaunchPlanner::add_learning(sandbox::LaunchRequest& request) const {
+  if (layout_.learn_folder.empty()) return;
+  request.watch_paths = true;
+  request.binds.push_back(
+      {layout_.learn_folder, kLearnFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
+  request.environment.push_back(std::string("LD_PRELOAD=") + kLearnFolder + "/environment_reads.so");
+  request.environment.push_back(std::string("PYTHONPATH=") + kLearnFolder);
+}
+
 // What a client needs besides sockets: somebody to ask for names, and whom to trust.
 Result<void> LaunchPlanner::add_network(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const {
   const std::vector<std::string> texts = network_grants_of(loaded.manifest());
@@ -235,7 +250,12 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
                            loaded.is_lone_file() ? inside_entry(loaded) : std::string(kPluginFolder),
                            sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
   add_grants(loaded, request);
+  add_learning(request);
   LG_TRY(add_network(loaded, request));
+  // What a sandbox has of its own stays its own, whatever of the host's is granted under that name.
+  std::erase_if(request.binds, [&request](const sandbox::BindMount& bind) {
+    return std::ranges::any_of(request.files, [&bind](const auto& file) { return file.path == bind.target; });
+  });
   const v1::ManifestLimits& limits = manifest.limits();
   request.limits.memory_bytes_max = limits.memory_bytes_max();
   request.limits.processes_max = limits.processes_max();

@@ -10,6 +10,9 @@
 //   native, dynamic   /usr/lib and the loader's cache
 //   python            /usr/lib, the interpreter, the SDK at /liongate/python
 //   command, script   /usr and what belongs to it
+//
+// In learn mode everyone also finds /liongate/learn, which shows what environment variables are asked for, and the
+// launcher is to tell what is looked for in vain (sandbox/path_watch.h).
 #pragma once
 
 #include <string>
@@ -25,10 +28,14 @@ struct HostLayout {
   bool merged_usr = true;         // /bin, /lib, ... are links into /usr
   std::string python_program;     // absolute, no symbolic link in it; empty: not installed
   std::string python_sdk_folder;  // holds bootstrap.py
+  std::string learn_folder;       // of learn mode; empty: this daemon does not learn
 };
 
+enum class LearnMode { kOff, kOn };
+
 // Looks at the host once.
-HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder);
+HostLayout find_host_layout(const config::DaemonConfig& config, const std::string& program_folder,
+                            LearnMode learn_mode = LearnMode::kOff);
 
 // HOST[:PORT] of each network permission; "" for one without a host.
 std::vector<std::string> network_grants_of(const v1::Manifest& manifest);
@@ -48,6 +55,7 @@ class LaunchPlanner {
   Result<void> add_program(const v1::PluginLoaded& loaded, const std::string& input_argument,
                            sandbox::LaunchRequest& request) const;
   Result<void> add_network(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const;
+  void add_learning(sandbox::LaunchRequest& request) const;
   void add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRequest& request) const;
 
   HostLayout layout_;

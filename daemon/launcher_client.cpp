@@ -1,10 +1,14 @@
 #include "daemon/launcher_client.h"
 
+#include <fcntl.h>
+#include <sys/mman.h>
+
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstring>
 #include <map>
 
+#include "kernel/base/sys.h"
 #include "sandbox/setup_step.h"
 
 namespace liongate::daemon {
@@ -98,6 +102,45 @@ void add_steps(const std::vector<sandbox::StepTime>& steps, v1::Posture& posture
   add("all other steps", rest_us);
 }
 
+// A value on its way to the launcher: memory that it, and nobody after us, can change.
+Result<UniqueFd> sealed_copy(const SecretBytes& value) {
+  constexpr unsigned kNeverExecuted = 0x8;  // MFD_NOEXEC_SEAL, Linux 6.3
+  constexpr unsigned kFlags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+  UniqueFd copy(::memfd_create("liongate-secret", kFlags | kNeverExecuted));
+  if (!copy && errno == EINVAL) copy.reset(::memfd_create("liongate-secret", kFlags));
+  if (!copy) return make_errno_error(Reason::kInternal, "memfd_create", errno);
+  LG_TRY(sys::write_all(copy.get(), value.bytes()));
+  if (::fcntl(copy.get(), F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) != 0) {
+    return make_errno_error(Reason::kInternal, "seal a memory file", errno);
+  }
+  return copy;
+}
+
+v1::Posture posture_of(const sandbox::Started& started) {
+  v1::Posture posture;
+  for (const sandbox::Mechanism& mechanism : started.posture) {
+    v1::MechanismState& state = *posture.add_mechanisms();
+    state.set_name(mechanism.name);
+    state.set_state(mechanism.state);
+    state.set_detail(mechanism.detail);
+  }
+  add_steps(started.steps, posture);
+  return posture;
+}
+
+// Why a launch could not be asked for.
+Error send_error(Error error) {
+  if (error.sys_errno == EAGAIN) {
+    return make_error(Reason::kQueueFull, "liongate-launcher has too many launches waiting")
+        .with_hint("try again in a moment");
+  }
+  if (error.reason == Reason::kInvalidArgument) {
+    error.reason = Reason::kInputTooLarge;
+    error.hint = "a launch's words are bounded; remove {input} from args: the input is on stdin as well";
+  }
+  return error;
+}
+
 Error lost_error() {
   return make_error(Reason::kSandboxUnavailable, "liongate-launcher has ended: nothing can be started")
       .with_hint("restart liongated");
@@ -119,19 +162,15 @@ Result<LaunchId> LauncherClient::launch(supervision::LaunchOrder order, supervis
   Open open{&listener, std::move(order.origin), {}, network_grants_of(order.loaded->manifest())};
   for (const sandbox::GatePort& one : request.gate_ports)
     open.gate_ports.push_back(static_cast<std::uint16_t>(one.port));
+  for (const policy::SecretValue& secret : order.secrets) {
+    LG_ASSIGN(UniqueFd copy, sealed_copy(secret.value));
+    request.secrets.push_back({secret.name});
+    order.descriptors.push_back(std::move(copy));
+  }
   std::vector<int> descriptors;
   for (const UniqueFd& descriptor : order.descriptors) descriptors.push_back(descriptor.get());
   if (Result<void> sent = sandbox::send_request(socket_.native_handle(), std::move(request), descriptors); !sent) {
-    if (sent.error().sys_errno == EAGAIN) {
-      return make_error(Reason::kQueueFull, "liongate-launcher has too many launches waiting")
-          .with_hint("try again in a moment");
-    }
-    Error error = std::move(sent).error();
-    if (error.reason == Reason::kInvalidArgument) {
-      error.reason = Reason::kInputTooLarge;
-      error.hint = "a launch's words are bounded; remove {input} from args: the input is on stdin as well";
-    }
-    return error;
+    return send_error(std::move(sent).error());
   }
   launches_[last_id_] = std::move(open);
   return last_id_;
@@ -175,21 +214,54 @@ void LauncherClient::report_host(std::function<void(Result<sandbox::HostReport>)
   boost::asio::post(io_, [done = std::move(done)] { done(lost_error()); });
 }
 
-void LauncherClient::check_host(std::function<void(Result<void>)> done) {
-  report_host([done = std::move(done)](Result<sandbox::HostReport> report) {
-    if (!report) {
-      done(std::move(report).error());
-      return;
+void LauncherClient::try_command(const v1::PluginLoaded& loaded, std::function<void(Result<v1::Posture>)> done) {
+  const auto fail = [this, &done](Error error) {
+    boost::asio::post(io_, [done = std::move(done), error = std::move(error)] { done(error); });
+  };
+  if (lost_) {
+    fail(lost_error());
+    return;
+  }
+  Result<sandbox::LaunchRequest> request = planner_.plan(loaded, "", 0);
+  if (!request) {
+    fail(std::move(request).error());
+    return;
+  }
+  request->launch_id = ++last_id_;
+  request->is_trial = true;
+  if (auto sent = sandbox::send_request(socket_.native_handle(), std::move(*request), {}); !sent) {
+    fail(send_error(std::move(sent).error()));
+    return;
+  }
+  trials_[last_id_] = Trial{loaded.manifest().name(), std::move(done), {}};
+}
+
+void LauncherClient::explain_refusal(Error cause, std::function<void(Result<v1::Posture>)> done) {
+  report_host([cause = std::move(cause), done = std::move(done)](const Result<sandbox::HostReport>& report) {
+    if (report) {
+      for (const sandbox::HostMechanism& mechanism : report->mechanisms) {
+        if (mechanism.available || !mechanism.mandatory) continue;
+        done(make_error(Reason::kSandboxUnavailable, "this host lacks " + mechanism.name + ": " + mechanism.reason)
+                 .with_hint(mechanism.remedy)
+                 .with("mechanism", mechanism.name));
+        return;
+      }
     }
-    for (const sandbox::HostMechanism& mechanism : report->mechanisms) {
-      if (mechanism.available || !mechanism.mandatory) continue;
-      done(make_error(Reason::kSandboxUnavailable, "this host lacks " + mechanism.name + ": " + mechanism.reason)
-               .with_hint(mechanism.remedy)
-               .with("mechanism", mechanism.name));
-      return;
-    }
-    done({});
+    done(cause);
   });
+}
+
+void LauncherClient::finish_trial(Trial trial, const PluginExit& exit) {
+  if (exit.kind == supervision::ExitKind::kExited && exit.exit_code == 0) {
+    trial.done(std::move(trial.posture));
+    return;
+  }
+  Error error = supervision::load_error(trial.name, exit);
+  if (exit.host_refuses && !exit.limit_is_unkept) {
+    explain_refusal(std::move(error), std::move(trial.done));
+  } else {
+    trial.done(std::move(error));
+  }
 }
 
 void LauncherClient::wait() {
@@ -214,17 +286,15 @@ void LauncherClient::on_readable() {
 void LauncherClient::take(sandbox::ReceivedReport received) {
   sandbox::Report& report = received.report;
   if (auto* started = std::get_if<sandbox::Started>(&report)) {
+    if (const auto trial = trials_.find(started->launch_id); trial != trials_.end()) {
+      trial->second.posture = posture_of(*started);
+      return;
+    }
     const auto found = launches_.find(started->launch_id);
     if (found == launches_.end() || found->second.listener == nullptr) return;
     supervision::LaunchStarted message;
     message.pid = started->pid;
-    for (const sandbox::Mechanism& mechanism : started->posture) {
-      v1::MechanismState& state = *message.posture.add_mechanisms();
-      state.set_name(mechanism.name);
-      state.set_state(mechanism.state);
-      state.set_detail(mechanism.detail);
-    }
-    add_steps(started->steps, message.posture);
+    message.posture = posture_of(*started);
     if (started->gate_sockets > 0 && started->gate_sockets <= received.descriptors.size() && netgate_ != nullptr) {
       NetgateClient::Opening opening{found->second.gate_ports, {}, found->second.network_grants, found->second.origin};
       const auto first = received.descriptors.end() - static_cast<std::ptrdiff_t>(started->gate_sockets);
@@ -243,6 +313,10 @@ void LauncherClient::take(sandbox::ReceivedReport received) {
       netgate_->add_door(door->launch_id, static_cast<std::uint16_t>(door->port), std::move(received.descriptors));
     }
   } else if (auto* exited = std::get_if<sandbox::Exited>(&report)) {
+    if (auto trial = trials_.extract(exited->launch_id)) {
+      finish_trial(std::move(trial.mapped()), to_exit(*exited));
+      return;
+    }
     const auto found = launches_.find(exited->launch_id);
     if (found == launches_.end()) return;
     supervision::LaunchListener* listener = found->second.listener;
@@ -271,6 +345,7 @@ void LauncherClient::on_lost_launcher() {
   for (auto& [id, open] : std::exchange(launches_, {})) {
     if (open.listener != nullptr) open.listener->on_launch_ended(exit);
   }
+  for (auto& [id, trial] : std::exchange(trials_, {})) trial.done(lost_error());
   for (auto& done : std::exchange(host_reports_wanted_, {})) done(lost_error());
   on_lost_();
 }

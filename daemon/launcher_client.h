@@ -32,7 +32,7 @@ class LauncherClient final : public supervision::Launcher {
   void kill(supervision::LaunchId id) override;
   void narrow_network(supervision::LaunchId id, const v1::Manifest& manifest) override;
   void forget(supervision::LaunchId id) override;
-  void check_host(std::function<void(Result<void>)> done) override;
+  void try_command(const v1::PluginLoaded& loaded, std::function<void(Result<v1::Posture>)> done) override;
 
   // Where the doors of sandboxes with a network go; it outlives this.
   void set_netgate(NetgateClient* netgate) { netgate_ = netgate; }
@@ -59,7 +59,17 @@ class LauncherClient final : public supervision::Launcher {
     std::vector<std::uint16_t> gate_ports;
     std::vector<std::string> network_grants;
   };
+  struct Trial {
+    std::string name;
+    std::function<void(Result<v1::Posture>)> done;
+    v1::Posture posture;
+  };
+  // What this host lacks as an error, for `done` of a trial that it refused; else `cause`.
+  void explain_refusal(Error cause, std::function<void(Result<v1::Posture>)> done);
+  void finish_trial(Trial trial, const supervision::PluginExit& exit);
+
   std::unordered_map<supervision::LaunchId, Open> launches_;
+  std::unordered_map<supervision::LaunchId, Trial> trials_;
   std::function<void(v1::Event)> on_denied_;
   std::deque<std::function<void(Result<sandbox::HostReport>)>> host_reports_wanted_;
   NetgateClient* netgate_ = nullptr;

@@ -255,6 +255,8 @@ void declare(CLI::App& app, Words& words) {
       ->type_name("PATH");
   app.add_flag("--cgroup-delegated", words.service.is_cgroup_delegated,
                "our control group was delegated by a manager that leaves no mark (the user unit)");
+  app.add_flag("--learn", words.service.is_learning,
+               "tell what plugins look for and do not find (liongatectl run-plugin --learn does); development only");
   app.add_option("--environment", words.environment, "development, testing, staging or production (default)")
       ->type_name("NAME");
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");

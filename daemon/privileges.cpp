@@ -6,6 +6,7 @@
 #include <linux/capability.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -113,6 +114,17 @@ Result<void> give_up_privileges(const std::string& state_dir, const std::string&
   if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) {
     return make_errno_error(Reason::kInternal, "prctl(PR_SET_NO_NEW_PRIVS)", errno);
   }
+  return {};
+}
+
+Result<void> refuse_core_dumps() {
+  // One byte, not none: a handler behind a pipe in kernel.core_pattern is called with none, and not with one.
+  const struct rlimit one_byte { 1, 1 };
+  struct rlimit limit {};
+  if (::getrlimit(RLIMIT_CORE, &limit) != 0 || (limit.rlim_max != 0 && ::setrlimit(RLIMIT_CORE, &one_byte) != 0)) {
+    return make_errno_error(Reason::kInternal, "limit core dumps", errno);
+  }
+  if (::prctl(PR_SET_DUMPABLE, 0) != 0) return make_errno_error(Reason::kInternal, "prctl(PR_SET_DUMPABLE)", errno);
   return {};
 }
 

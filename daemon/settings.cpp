@@ -79,6 +79,7 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   changed(before.network.flows_max != after.network.flows_max, "network_flows_max");
   changed(before.network.idle_timeout_ms != after.network.idle_timeout_ms, "network_idle_timeout_ms");
   changed(before.network.flow_bytes_max != after.network.flow_bytes_max, "network_flow_bytes_max");
+  changed(before.secrets != after.secrets, "secrets");
   restart(before.netgate_path != after.netgate_path, "netgate_path");
   restart(before.state_dir != after.state_dir, "state_dir");
   restart(before.socket != after.socket, "socket");

@@ -7,9 +7,6 @@
 namespace liongate::netgate {
 namespace {
 
-using boost::asio::ip::address_v4;
-using boost::asio::ip::address_v6;
-
 std::optional<unsigned> number_of(std::string_view text, unsigned maximum) {
   unsigned number = 0;
   const auto [rest, fault] = std::from_chars(text.data(), text.data() + text.size(), number);

@@ -44,15 +44,20 @@ int errno_of(std::uint32_t answer) {
 
 // The permission with which the same call would pass; empty when none helps.
 std::string permission_for(Permissions permissions, const seccomp_data& call) {
+  permissions.paths = Paths::kUnseen;
+  const auto passes = [&call](Permissions wider) {
+    const std::uint32_t answer = answer_of(wider, call);
+    return answer == SECCOMP_RET_ALLOW || answer == kRingsDoorbell;
+  };
   Permissions with_process = permissions;
   with_process.process = Grantable::kGranted;
-  if (answer_of(with_process, call) == SECCOMP_RET_ALLOW) return "process";
+  if (passes(with_process)) return "process";
   Permissions with_jit = permissions;
   with_jit.jit = Grantable::kGranted;
-  if (answer_of(with_jit, call) == SECCOMP_RET_ALLOW) return "jit";
+  if (passes(with_jit)) return "jit";
   Permissions with_network = permissions;
   with_network.network = Grantable::kGranted;
-  return answer_of(with_network, call) == SECCOMP_RET_ALLOW ? "network" : "";
+  return passes(with_network) ? "network" : "";
 }
 
 // What glibc asks by itself whenever it looks for a name: the cache of the name service, and which addresses the host
@@ -131,7 +136,13 @@ std::optional<Denied> DenialListener::take(SteadyTime now, DenialBudget& of_all,
   if (!receive(notification)) return std::nullopt;
   const seccomp_data& call = notification.data;
   const bool out_of_band = call.nr == SYS_sendto && (call.args[3] & MSG_OOB) != 0;
-  const std::uint32_t filter_answer = answer_of(permissions_, call);
+  std::uint32_t filter_answer = answer_of(permissions_, call);
+  if (filter_answer == kShowsPath) {
+    Permissions unseen = permissions_;
+    unseen.paths = Paths::kUnseen;
+    filter_answer = answer_of(unseen, call);
+    if (filter_answer == SECCOMP_RET_ALLOW) return take_path(notification, may_report);
+  }
   if (filter_answer == kRingsDoorbell && !out_of_band) return take_ring(notification, now, of_all);
   const int answer_errno = filter_answer == kRingsDoorbell ? EPERM : errno_of(filter_answer);
   const auto answer_in_time = [&] {
@@ -188,8 +199,23 @@ std::optional<Denied> DenialListener::take_ring(const seccomp_notif& notificatio
   }
   if (!doorbell_ || !doorbell_->is_used_up() || std::exchange(has_told_used_up_, true)) return std::nullopt;
   Denied denied = describe(notification.data, ECONNREFUSED);
-  denied.rule = "comes to more than " + std::to_string(limits::kGateSparesMax) + " ports that no permission names";
+  denied.rule = "comes to more than " + std::to_string(doorbell_->doors_max()) + " ports that no permission names";
   denied.permission.clear();
+  return denied;
+}
+
+// The numbers among the arguments cannot change any more, and they are all that the filter would have looked at.
+std::optional<Denied> DenialListener::take_path(const seccomp_notif& notification, MayReport may_report) {
+  const bool looks = path_watch_ && may_report == MayReport::kYes;
+  const auto missing = looks ? path_watch_->look(notification) : std::nullopt;
+  // Whoever waits still was who was looked at; else its number may have been another's by then.
+  const bool still_waits = ::ioctl(fd(), SECCOMP_IOCTL_NOTIF_ID_VALID, &notification.id) == 0;
+  let_go_on(notification.id);
+  if (!missing || !still_waits) return std::nullopt;
+  Denied denied = describe(notification.data, ENOENT);
+  denied.rule = "learn mode: it is not in the sandbox";
+  denied.permission = missing->permission;
+  denied.arguments = missing->path;
   return denied;
 }
 

@@ -2,7 +2,7 @@
 //
 // A denied call waits in the kernel until it is answered here: always with the errno that the filter carries, never by
 // letting it go on, and without a look into the plugin's memory. So there is nothing to race with. (Calls that ring the
-// doorbell are no denials; what doorbell.h says of them holds.)
+// doorbell, or that learn mode looks at, are no denials; what doorbell.h and path_watch.h say of them holds.)
 //
 // What is reported. The first denial of its kind is, and its caller waits until DenialRecorded: the event is in the log
 // before the plugin knows. A kind is a system call with the arguments that decide (without them, once there are
@@ -34,6 +34,7 @@
 #include "kernel/base/unique_fd.h"
 #include "sandbox/doorbell.h"
 #include "sandbox/launch_protocol.h"
+#include "sandbox/path_watch.h"
 #include "sandbox/syscall_policy.h"
 
 namespace liongate::sandbox {
@@ -77,6 +78,8 @@ class DenialListener {
 
   // Calls that ring it go on once it has heard of them; without it they just go on.
   void answer_doorbell(Doorbell doorbell) { doorbell_ = std::move(doorbell); }
+  // Learn mode: what its calls look for in vain is reported, without a bound on their rate.
+  void watch_paths(PathWatch watch) { path_watch_ = std::move(watch); }
   // What the last take() opened.
   std::optional<Doorbell::Door> take_door() { return std::exchange(door_, std::nullopt); }
 
@@ -119,6 +122,7 @@ class DenialListener {
   Denied describe_counted(Window& window) const;
 
   std::optional<Denied> take_ring(const seccomp_notif& notification, SteadyTime now, DenialBudget& of_all);
+  std::optional<Denied> take_path(const seccomp_notif& notification, MayReport may_report);
   void let_go_on(std::uint64_t notification_id) const;
 
   UniqueFd listener_;
@@ -126,6 +130,7 @@ class DenialListener {
   Permissions permissions_;
   std::optional<Doorbell> doorbell_;
   std::optional<Doorbell::Door> door_;
+  std::optional<PathWatch> path_watch_;
   bool has_told_used_up_ = false;
   std::uint64_t interrupted_max_;
   std::map<Kind, Window> windows_;  // bounded by kDenialKindsMax and the table of calls

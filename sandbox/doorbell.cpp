@@ -49,7 +49,8 @@ std::optional<std::uint16_t> port_of(const seccomp_notif& notification) {
 
 }  // namespace
 
-Doorbell::Doorbell(std::vector<UniqueFd> spares, const std::vector<GatePort>& open) : spares_(std::move(spares)) {
+Doorbell::Doorbell(std::vector<UniqueFd> spares, const std::vector<GatePort>& open)
+    : spares_(std::move(spares)), doors_max_(spares_.size() / 2) {
   for (const GatePort& one : open) open_.insert(static_cast<std::uint16_t>(one.port));
 }
 

@@ -1,12 +1,14 @@
-// For a network permission that names no port: the doors of a sandbox are opened as its program comes to them.
+// The doors of a sandbox at ports that no permission names: opened as its program comes to them.
 //
-// A connect, or a sendto with an address, waits in the kernel and is shown to the launcher, which reads the port it
-// asks for out of the program's memory, opens a pair of spare sockets there (made inside beforehand,
-// sandbox/gate_sockets.h) and lets the call go on. What was read decides nothing but where to listen: the program may
-// change it meanwhile, and then meets a port where nobody is. What is granted is decided at the gate, by where a
-// connection really arrived. So there is nothing to race with, and a call that cannot be read simply goes on.
+// A connect (and where some permission names no port a sendto with an address) waits in the kernel and is shown to the
+// launcher, which reads the port it asks for out of the program's memory, opens a pair of spare sockets there (made
+// inside beforehand, sandbox/gate_sockets.h) and lets the call go on. What was read decides nothing but where to
+// listen: the program may change it meanwhile, and then meets a port where nobody is. What is granted is decided at the
+// gate, by where a connection really arrived. So there is nothing to race with, and a call that cannot be read simply
+// goes on.
 //
-// Ownership and thread: owned by its Launch, the launcher's only thread. At most limits::kGateSparesMax doors.
+// Ownership and thread: owned by its Launch, the launcher's only thread. At most limits::kGateSparesMax doors,
+// kSparesForRefusals where every permission names its port.
 #pragma once
 
 #include <linux/seccomp.h>
@@ -35,12 +37,14 @@ class Doorbell {
   // The door to open before `notification` goes on; nothing where it is open, cannot be read, or none is left.
   std::optional<Door> ring(const seccomp_notif& notification);
 
-  // Whether some port stayed shut because all spare sockets were used up.
+  // Whether some port stayed shut because all spare sockets were used up; there were pairs for `doors_max` of them.
   bool is_used_up() const { return is_used_up_; }
+  std::size_t doors_max() const { return doors_max_; }
 
  private:
   std::vector<UniqueFd> spares_;
   std::set<std::uint16_t> open_;
+  std::size_t doors_max_;
   bool is_used_up_ = false;
 };
 

@@ -18,6 +18,10 @@
 
 namespace liongate::sandbox {
 
+// Where every permission names a port: so many others that the program comes to are shown to the gate, which refuses
+// them and tells it.
+inline constexpr std::size_t kSparesForRefusals = 8;
+
 // Opens the doors at `ports` and sends them to the launcher, and behind them `spares` pairs that are bound to nothing
 // (sandbox/doorbell.h). A failure ends the set-up.
 void open_gate(const std::vector<GatePort>& ports, std::size_t spares, SetupReporter& reporter);

@@ -21,9 +21,22 @@ namespace {
 constexpr const char* kOtherAbiRule = "called the kernel by another ABI (i386 or x32)";
 constexpr const char* kInterruptsRule = "interrupted its own refused calls, over and over";
 
+bool has_null(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
+
+static_assert(limits::kPermissionsMax + 5 <= limits::kLaunchFdsMax, "a secret for each permission fits a message");
+
 Result<void> check_request(const LaunchRequest& request, std::size_t descriptors) {
-  if (request.descriptor_count != descriptors) {
+  if (request.secrets.size() > limits::kPermissionsMax) return setup_error(Step::kCheckRequest, E2BIG, "secrets");
+  if (request.descriptor_count + request.secrets.size() != descriptors) {
     return setup_error(Step::kCheckRequest, EINVAL, std::to_string(descriptors) + " descriptors");
+  }
+  for (const SecretFile& secret : request.secrets) {
+    const std::string& name = secret.name;
+    if (name.empty() || name == "." || name == ".." || name.find('/') != std::string::npos || has_null(name)) {
+      return setup_error(Step::kCheckRequest, EINVAL, "name of a secret");
+    }
   }
   if (request.arguments.empty()) return setup_error(Step::kCheckRequest, EINVAL, "arguments");
   if (request.gate_ports.size() > limits::kGatePortsMax) {
@@ -35,7 +48,6 @@ Result<void> check_request(const LaunchRequest& request, std::size_t descriptors
   for (const std::string* path : {&request.executable, &request.working_directory}) {
     if (path->empty() || path->front() != '/') return setup_error(Step::kCheckRequest, EINVAL, *path);
   }
-  const auto has_null = [](const std::string& text) { return text.find('\0') != std::string::npos; };
   for (const auto* list : {&request.arguments, &request.environment}) {
     for (const std::string& text : *list) {
       if (has_null(text)) return setup_error(Step::kCheckRequest, EINVAL, "a null byte in an argument");
@@ -101,7 +113,12 @@ Result<Launch> Launch::begin(LaunchRequest request, std::vector<UniqueFd> descri
   clock.begin(Step::kPinGrant);
   LG_ASSIGN(PinnedGrants pinned, pin_grants(request.binds, host.mode, ids));
   FileWatch watch = watch_writable_folders(request.binds, pinned.grants);
-  SandboxPlan plan{std::move(request), host, ids, std::move(pinned), std::move(descriptors), std::nullopt};
+  std::vector<UniqueFd> secrets(
+      std::make_move_iterator(descriptors.begin() + static_cast<std::ptrdiff_t>(request.descriptor_count)),
+      std::make_move_iterator(descriptors.end()));
+  descriptors.resize(request.descriptor_count);
+  SandboxPlan plan{std::move(request), host,        ids, std::move(pinned), std::move(descriptors),
+                   std::move(secrets), std::nullopt};
   if (cgroups.available()) {
     clock.begin(Step::kControlGroup);
     LG_TRY(make_group(plan, cgroups));
@@ -128,6 +145,7 @@ Launch::Launch(SandboxPlan plan, SandboxProcess process, StepClock clock, FileWa
       watch_(std::move(watch)) {
   // The sandbox has its own copies; ours would keep the plugin's pipes open after its end, and its secrets in memory.
   plan_.descriptors.clear();
+  plan_.secrets.clear();
   for (Grant& grant : plan_.pinned.grants) grant.tree.reset();
   plan_.request.environment.clear();
   plan_.request.files.clear();
@@ -151,6 +169,7 @@ std::optional<Started> Launch::read_channel() {
         if (!received->descriptors.empty()) {
           denials_.emplace(std::move(received->descriptors.front()), plan_.request.launch_id,
                            permissions_of(plan_.request));
+          if (plan_.request.watch_paths) denials_->watch_paths(PathWatch(plan_.request));
           if (doorbell_) denials_->answer_doorbell(std::move(*std::exchange(doorbell_, std::nullopt)));
         }
         break;

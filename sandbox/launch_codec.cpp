@@ -150,6 +150,9 @@ void fields(auto& visit, SymbolicLink& it) {
 void fields(auto& visit, SyntheticFile& it) {
   visit_all(visit, it.path, it.contents);
 }
+void fields(auto& visit, SecretFile& it) {
+  visit_all(visit, it.name);
+}
 void fields(auto& visit, GatePort& it) {
   visit_all(visit, it.port);
 }
@@ -159,10 +162,10 @@ void fields(auto& visit, ResourceLimits& it) {
 }
 void fields(auto& visit, LaunchRequest& it) {
   visit_all(visit, it.launch_id, it.name, it.executable, it.arguments, it.environment, it.working_directory, it.binds,
-            it.links, it.files);
+            it.links, it.files, it.secrets);
   fields(visit, it.limits);
-  visit_all(visit, it.allow_processes, it.allow_jit, it.allow_network, it.allow_any_port, it.gate_ports,
-            it.descriptor_count);
+  visit_all(visit, it.allow_processes, it.allow_jit, it.allow_network, it.allow_any_port, it.is_trial, it.watch_paths,
+            it.gate_ports, it.descriptor_count);
 }
 void fields(auto& visit, KillRequest& it) {
   visit_all(visit, it.launch_id);

@@ -55,6 +55,12 @@ struct SyntheticFile {
   std::string contents;
 };
 
+// A secret, made a read-only file /run/secrets/NAME in memory that is never swapped. Its value is not here but in a
+// memory file beside the message, behind the program's descriptors, in the order of the list.
+struct SecretFile {
+  std::string name;  // one component of a path
+};
+
 // A port of the sandbox's own network on which the gate listens, by TCP and by UDP; 1 to 65535.
 struct GatePort {
   std::uint32_t port = 0;
@@ -84,13 +90,16 @@ struct LaunchRequest {
   std::vector<BindMount> binds;          // in order: later ones may lie within earlier ones
   std::vector<SymbolicLink> links;
   std::vector<SyntheticFile> files;
+  std::vector<SecretFile> secrets;  // limits::kPermissionsMax at most, no name twice
   ResourceLimits limits;
-  bool allow_processes = false;        // permission `process`: fork, exec, wait
-  bool allow_jit = false;              // permission `jit`: writable memory may become executable
-  bool allow_network = false;          // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
-  bool allow_any_port = false;         // further ports are opened as the program comes to them (sandbox/doorbell.h)
-  std::vector<GatePort> gate_ports;    // where the gate listens; limits::kGatePortsMax at most
-  std::uint32_t descriptor_count = 5;  // descriptors passed beside it become 0..count-1 of the program (5 or 3)
+  bool allow_processes = false;      // permission `process`: fork, exec, wait
+  bool allow_jit = false;            // permission `jit`: writable memory may become executable
+  bool allow_network = false;        // permission `network`: sockets that lead to the gate (sandbox/gate_sockets.h)
+  bool allow_any_port = false;       // some permission names no port: more of them may be come to (sandbox/doorbell.h)
+  bool is_trial = false;             // all is set up, then it ends: the program, which is opened, is not executed
+  bool watch_paths = false;          // learn mode: what it looks for in vain is told (sandbox/path_watch.h)
+  std::vector<GatePort> gate_ports;  // where the gate listens; limits::kGatePortsMax at most
+  std::uint32_t descriptor_count = 5;  // so many of those beside it become 0..count-1 of the program (5 or 3)
 };
 
 struct KillRequest {
@@ -175,11 +184,12 @@ struct Exited {
 // System calls that the filter of a sandbox refused.
 struct Denied {
   std::uint64_t launch_id = 0;
-  std::uint64_t denial_id = 0;    // not 0: the caller waits until DenialRecorded
-  std::string system_call;        // "execve"; empty when the sandbox was killed for what `rule` says
-  std::string arguments;          // those that decide, e.g. "arg0=0x2"; never a pointer's target
-  std::string rule;               // what the call does, of the table
-  std::string permission;         // that would allow it: "process", "jit", "network"; empty: none does
+  std::uint64_t denial_id = 0;  // not 0: the caller waits until DenialRecorded
+  std::string system_call;      // "execve"; empty when the sandbox was killed for what `rule` says
+  std::string arguments;        // those that decide, e.g. "arg0=0x2"; never a pointer's target, but in learn mode
+  std::string rule;             // what the call does, of the table
+  // That would allow it: "process", "jit", "network"; in learn mode one with its argument. Empty: none does.
+  std::string permission;
   std::int32_t answer_errno = 0;  // what the program sees
   std::uint64_t count = 1;        // calls this report stands for; more than 1 for those that were not reported singly
 };

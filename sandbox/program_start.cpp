@@ -203,6 +203,7 @@ void start_program(const SandboxPlan& plan, const Program& program, int landlock
   if (listener.valid()) reporter.gained(Gained::kDenialReports);
   reporter.ready_to_execute(listener);
   listener.reset();
+  if (request.is_trial) ::_exit(0);
   reporter.begin(Step::kExecute);
   ::syscall(SYS_execveat, places.executable, hidden.path, hidden.arguments, hidden.environment, AT_EMPTY_PATH);
   reporter.fail(errno, request.executable);

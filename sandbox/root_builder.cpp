@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ namespace {
 
 // Every host has /proc, and no grant is looked up by path any more when the new root is put over it.
 constexpr const char* kStagingPath = "/proc";
+constexpr const char* kSecretsFolder = "/run/secrets";
 constexpr unsigned long kTmpfsFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 constexpr unsigned long kProcFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC | MS_RDONLY;
 constexpr std::array<const char*, 5> kDevices{"null", "zero", "full", "random", "urandom"};
@@ -163,6 +165,49 @@ void write_synthetic_files(MountTargets& targets, const std::vector<SyntheticFil
   }
 }
 
+// A file system whose pages are never written to a swap device, attached nowhere yet. A tmpfs can be told not to be
+// swapped only outside a user namespace.
+UniqueFd detached_ramfs() {
+  const UniqueFd context(::fsopen("ramfs", FSOPEN_CLOEXEC));
+  if (!context.valid() || ::fsconfig(context.get(), FSCONFIG_SET_STRING, "mode", "0500", 0) != 0 ||
+      ::fsconfig(context.get(), FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0) {
+    return UniqueFd();
+  }
+  return UniqueFd(::fsmount(context.get(), FSMOUNT_CLOEXEC, MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC));
+}
+
+// The kernel copies: no byte of a secret is ever in our memory, nor in the launcher's.
+bool copy_secret(int from, int to) {
+  struct stat info {};
+  if (::fstat(from, &info) != 0) return false;
+  off_t copied = 0;
+  while (copied < info.st_size) {
+    if (::sendfile(to, from, &copied, static_cast<std::size_t>(info.st_size - copied)) <= 0) return false;
+  }
+  return true;
+}
+
+void make_secret_files(SandboxPlan& plan, MountTargets& targets, LandlockRules& rules, SetupReporter& reporter) {
+  if (plan.request.secrets.empty()) return;
+  // Last, so that no grant hides it; within a granted /run there must be such a folder.
+  reporter.begin(Step::kMountPoint);
+  const UniqueFd place = targets.folder(kSecretsFolder);
+  reporter.require(place.valid(), kSecretsFolder);
+  reporter.begin(Step::kSecrets);
+  const UniqueFd mounted = detached_ramfs();
+  reporter.require(mounted.valid(), kSecretsFolder);
+  for (std::size_t index = 0; index < plan.secrets.size(); ++index) {
+    const std::string& name = plan.request.secrets[index].name;
+    constexpr int kFlags = O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC;
+    const UniqueFd made(::openat(mounted.get(), name.c_str(), kFlags, 0400));
+    reporter.require(made.valid() && copy_secret(plan.secrets[index].get(), made.get()), name);
+  }
+  plan.secrets.clear();
+  constexpr std::uint64_t kAttributes = MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+  reporter.require(seal_tree(mounted.get(), kAttributes) && attach(mounted.get(), place.get()), kSecretsFolder);
+  allow(rules, mounted.get(), Reach::kRead, kSecretsFolder, reporter);
+}
+
 // A whole /proc that is attached nowhere: only who holds the descriptor sees it.
 UniqueFd detached_proc() {
   const UniqueFd context(::fsopen("proc", FSOPEN_CLOEXEC));
@@ -261,6 +306,7 @@ UniqueFd build_root(SandboxPlan& plan, LandlockRules& rules, SetupReporter& repo
   attach_grants(targets, plan.pinned.grants, rules, reporter);
   make_links(targets, plan.request.links, reporter);
   write_synthetic_files(targets, plan.request.files, rules, reporter);
+  make_secret_files(plan, targets, rules, reporter);
   UniqueFd settings = lower_namespace_limits(plan, reporter);
   mount_proc(rules, reporter);
   change_root(reporter);

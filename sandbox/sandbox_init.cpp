@@ -34,6 +34,7 @@ void die_with_launcher(SetupReporter& reporter) {
 void close_what_is_not_ours(const SandboxPlan& plan, SetupReporter& reporter) {
   std::vector<int> kept{reporter.socket()};
   for (const UniqueFd& fd : plan.descriptors) kept.push_back(fd.get());
+  for (const UniqueFd& fd : plan.secrets) kept.push_back(fd.get());
   for (const Grant& grant : plan.pinned.grants) kept.push_back(grant.tree.get());
   std::ranges::sort(kept);
   int first = 0;
@@ -139,7 +140,8 @@ void run_sandbox_init(SandboxPlan& plan, int channel) {
   close_what_is_not_ours(plan, reporter);
   await_id_maps(reporter);
   if (plan.request.allow_network) {
-    open_gate(plan.request.gate_ports, plan.request.allow_any_port ? limits::kGateSparesMax : 0, reporter);
+    open_gate(plan.request.gate_ports, plan.request.allow_any_port ? limits::kGateSparesMax : kSparesForRefusals,
+              reporter);
   }
   become_user(plan, reporter);
   hide_group(plan, reporter);

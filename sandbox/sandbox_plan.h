@@ -21,6 +21,7 @@ struct SandboxPlan {
   HostIds ids{};
   PinnedGrants pinned;
   std::vector<UniqueFd> descriptors;  // become 0..n-1 of the program
+  std::vector<UniqueFd> secrets;      // the values of request.secrets, in that order
   std::optional<Cgroup> cgroup;       // nothing: this host gives none, rlimits alone hold
   bool has_spare_network = false;     // made ahead by the launcher, set up already
 };

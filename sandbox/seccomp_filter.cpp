@@ -29,6 +29,7 @@ Permissions permissions_of(const LaunchRequest& request) {
   if (request.allow_jit) permissions.jit = Grantable::kGranted;
   if (request.allow_network) permissions.network = Grantable::kGranted;
   if (request.allow_any_port) permissions.any_port = Grantable::kGranted;
+  if (request.watch_paths) permissions.paths = Paths::kShown;
   return permissions;
 }
 
@@ -56,8 +57,11 @@ FilterProgram without_notification(FilterProgram program) {
     const bool notifies =
         instruction.code == (BPF_RET | BPF_K) && (instruction.k & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_USER_NOTIF;
     if (!notifies) continue;
-    const bool rings = (instruction.k & SECCOMP_RET_DATA) == 0;
-    instruction.k = rings ? SECCOMP_RET_ALLOW : SECCOMP_RET_ERRNO | (instruction.k & SECCOMP_RET_DATA);
+    const std::uint32_t answer = instruction.k;
+    instruction.k = SECCOMP_RET_ERRNO | (answer & SECCOMP_RET_DATA);
+    if (answer == kRingsDoorbell) instruction.k = SECCOMP_RET_ALLOW;
+    // Whether it may go on was for the supervisor to say.
+    if (answer == kShowsPath) instruction.k = SECCOMP_RET_ERRNO | EPERM;
   }
   return program;
 }

@@ -39,6 +39,7 @@ constexpr std::array<StepTraits, kStepCount> kSteps{{
     {Step::kLandlockRules, "write down what Landlock allows", Blame::kHost},
     {Step::kLink, "make the symbolic link", Blame::kRequest},
     {Step::kSyntheticFile, "write the synthetic file", Blame::kRequest},
+    {Step::kSecrets, "make the file of the secret", Blame::kHost},
     {Step::kPrivateSettings, "lower the kernel's limits for the namespaces", Blame::kRequest},
     {Step::kMountProc, "mount the private /proc", Blame::kHost},
     {Step::kPivotRoot, "change to the new root", Blame::kHost},

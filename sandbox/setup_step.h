@@ -37,6 +37,7 @@ enum class Step : std::uint32_t {
   kLandlockRules,
   kLink,
   kSyntheticFile,
+  kSecrets,
   kPrivateSettings,
   kMountProc,
   kPivotRoot,

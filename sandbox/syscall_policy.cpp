@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 
+#include "sandbox/path_watch.h"
 #include "sandbox/syscall_arguments.h"
 
 namespace liongate::sandbox {
@@ -376,6 +377,7 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
   const bool process = permissions.process == Grantable::kGranted;
   const bool jit = permissions.jit == Grantable::kGranted;
   const bool network = permissions.network == Grantable::kGranted;
+  if (permissions.paths == Paths::kShown && names_path(call.number)) return {call.number, kShowsPath, {}};
   SyscallRule rule{call.number, denied_with(EPERM), {}};
   switch (call.call_class) {
     case CallClass::kAllowed:
@@ -396,9 +398,7 @@ SyscallRule rule_for(const CallTraits& call, Permissions permissions) {
     }
     case CallClass::kNetwork:
       if (network) rule.alternatives = {{}};
-      if (network && rings_doorbell(call.number) && permissions.any_port == Grantable::kGranted) {
-        rule = {call.number, kRingsDoorbell, {}};
-      }
+      if (network && rings_doorbell(call.number)) rule = {call.number, kRingsDoorbell, {}};
       break;
     case CallClass::kRefused:
       break;

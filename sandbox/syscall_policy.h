@@ -22,11 +22,14 @@ namespace liongate::sandbox {
 
 enum class Grantable : std::uint8_t { kWithheld, kGranted };
 
+enum class Paths : std::uint8_t { kUnseen, kShown };
+
 struct Permissions {
   Grantable process = Grantable::kWithheld;   // fork, exec, wait, kill
   Grantable jit = Grantable::kWithheld;       // writable memory may become executable
   Grantable network = Grantable::kWithheld;   // sockets of the internet, in a network that leads to the gate alone
-  Grantable any_port = Grantable::kWithheld;  // with `network`: the doorbell is asked before each connect
+  Grantable any_port = Grantable::kWithheld;  // with `network`: datagrams, too, ring the doorbell, not connects alone
+  Paths paths = Paths::kUnseen;               // learn mode: calls that name a path are shown first
 
   auto operator<=>(const Permissions&) const = default;
 };
@@ -58,6 +61,10 @@ constexpr std::uint32_t denied_with(int sys_errno) {
 
 // Not a denial: the call goes on once the doorbell has heard of it (doorbell.h). Without a supervisor it just goes on.
 inline constexpr std::uint32_t kRingsDoorbell = denied_with(0);
+
+// Not a denial either, or not yet: learn mode looks at the path, then the call has the answer that it has without learn
+// mode (path_watch.h). Without a supervisor it is refused.
+inline constexpr std::uint32_t kShowsPath = SECCOMP_RET_USER_NOTIF | SECCOMP_RET_DATA;
 
 // The table, sorted by number.
 std::span<const CallTraits> syscall_table();

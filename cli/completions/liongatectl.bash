@@ -46,8 +46,8 @@ _liongatectl() {
       mapfile -t COMPREPLY < <(compgen -W 'DaemonStarted DaemonStopping DaemonStopped LogRecovered PluginLoaded
         PluginLoadFailed PluginStarted PluginStopping PluginStopped PluginUnloaded PluginReloaded PluginFailed
         InstanceCreated InstanceCrashed InstanceRestarted PluginInvoked PluginResult PluginError PluginLog
-        PermissionDenied PermissionsGranted PermissionOverridden SandboxPosture PluginConfigChanged ConfigChanged
-        PluginsFileRead ObserverGap ObserverCursorReset' -- "$cur")
+        PermissionDenied PermissionsGranted PermissionOverridden SecretDelivered SandboxPosture
+        PluginConfigChanged ConfigChanged PluginsFileRead ObserverGap ObserverCursorReset' -- "$cur")
       return
       ;;
     --environment)
@@ -83,6 +83,7 @@ _liongatectl() {
     grant-permission | revoke-permission) flags+=' --plugin-id --permission' ;;
     test-policy) flags+=' --policy --manifest --environment --caller' ;;
     run-plugin)
+      flags+=' --learn --save --rounds-max'
       flags+=' --manifest --input --input-file --operation --correlation-id --timeout --stream --show-log --durability'
       ;;
     invoke-plugin)

@@ -88,6 +88,25 @@ inline constexpr std::size_t kPolicyPatternBytesMax = 4096;
 inline constexpr std::size_t kPolicyPatternsPerRuleMax = 64;  // permissions in one rule
 inline constexpr std::size_t kPolicyReasonBytesMax = 512;
 
+// --- secrets ---
+inline constexpr std::size_t kSecretBytesMax = 64 * 1024;
+inline constexpr std::size_t kSecretSourcesMax = 256;      // in the daemon's configuration
+inline constexpr std::size_t kSecretCommandWordsMax = 64;  // of a command that prints one
+inline constexpr int kSecretTimeoutMsDefault = 5'000;      // for that command
+inline constexpr int kSecretTimeoutMsMax = 60'000;
+inline constexpr int kSecretFetchesMax = 256;  // that wait for a file or a command, or are about to
+inline constexpr std::size_t kSecretFetchThreads = 4;
+// Of a secret that changes so many values are hidden in events, and so many of all; older ones are forgotten.
+inline constexpr std::size_t kHiddenValuesPerSecretMax = 16;
+inline constexpr std::size_t kHiddenValuesMax = 1024;
+
+// --- host calls ---
+inline constexpr std::size_t kHostCallsInFlightMax = 16;       // of one plugin
+inline constexpr std::uint32_t kHostCallsPerSecondMax = 100;   // of one plugin: each may be an event
+inline constexpr std::size_t kHostCallRequestBytesMax = 4096;  // and of the method's name
+inline constexpr std::size_t kHostDenialKindsMax = 64;         // told apart in one plugin
+inline constexpr int kHostDenialRepeatMs = 60'000;             // the same denial again within it is only counted
+
 // --- event log ---
 inline constexpr std::uint64_t kLogSegmentBytes = 64ULL * 1024 * 1024;
 inline constexpr std::size_t kLogRecordBytesMax = 1024 * 1024;

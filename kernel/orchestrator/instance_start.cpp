@@ -4,6 +4,7 @@
 #include <boost/asio/post.hpp>
 
 #include "kernel/base/utf8.h"
+#include "kernel/orchestrator/host_calls.h"
 
 namespace liongate::orchestrator {
 
@@ -38,10 +39,10 @@ InstanceStart::InstanceStart(boost::asio::io_context& context, supervision::Laun
       instance_(std::make_shared<PluginInstance>(context, launcher, clock, static_cast<InstanceListener&>(*this),
                                                  std::move(log))) {}
 
-void InstanceStart::begin(const supervision::InstanceOptions& options, Done done) {
+void InstanceStart::begin(supervision::InstanceOptions options, Done done) {
   done_ = std::move(done);
   self_ = shared_from_this();
-  Result<void> started = instance_->start(options);
+  Result<void> started = instance_->start(std::move(options));
   if (!started) {
     boost::asio::post(context_, [self = self_, error = std::move(started).error()] { self->finish(error); });
   }
@@ -98,6 +99,13 @@ void InstanceStart::on_instance_ready(PluginInstance& instance, const v1::Ready&
 
 void InstanceStart::on_instance_log(PluginInstance&, const v1::LogLine& line) {
   log_->add("log", name_of(line.level()), line.message(), "");
+}
+
+// Ready was said and the launcher's word that the process runs is not here yet: nobody is there to ask.
+void InstanceStart::on_instance_host_call(PluginInstance& instance, const v1::HostCall& call) {
+  answer_host_call(instance, call.host_call_id(),
+                   make_error(Reason::kPluginNotRunning, "plugin " + instance.name() + " is still being started")
+                       .with_hint("ask again in a moment"));
 }
 
 void InstanceStart::on_instance_ended(PluginInstance& instance, const supervision::PluginExit& exit,

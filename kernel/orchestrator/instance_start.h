@@ -26,7 +26,7 @@ class InstanceStart final : public std::enable_shared_from_this<InstanceStart>, 
 
   // Fails with kLoadFailure (ended or silent before Ready; the last of its stderr is in the message),
   // kSandboxUnavailable.
-  void begin(const supervision::InstanceOptions& options, Done done);
+  void begin(supervision::InstanceOptions options, Done done);
 
   // Kills what was launched; `done` will not be called.
   void cancel();
@@ -42,6 +42,7 @@ class InstanceStart final : public std::enable_shared_from_this<InstanceStart>, 
   bool on_instance_output(supervision::PluginInstance&, v1::Output&) override { return false; }
   void on_instance_log(supervision::PluginInstance& instance, const v1::LogLine& line) override;
   void on_instance_pong(supervision::PluginInstance&, const v1::Pong&) override {}
+  void on_instance_host_call(supervision::PluginInstance& instance, const v1::HostCall& call) override;
   void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                          std::optional<Error> cause) override;
   void finish(Result<ReadyInstance> result);

@@ -9,11 +9,13 @@
 #include "kernel/observation/observation.h"
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/journal.h"
+#include "kernel/orchestrator/secret_delivery.h"
 #include "kernel/policy/policy.h"
 #include "kernel/policy/secrets.h"
 #include "kernel/registry/plugin_inspector.h"
 #include "kernel/registry/registry.h"
 #include "kernel/supervision/launcher.h"
+#include "kernel/supervision/plugin_log.h"
 
 namespace liongate::orchestrator {
 
@@ -39,8 +41,15 @@ struct KernelContext {
   registry::Registry& registry;
   Journal& journal;
   policy::Secrets& secrets;
+  SecretDelivery& secret_delivery;
   observation::Observation* observation;  // null: observers are not offered
   Settings settings;
 };
+
+// The log of a plugin; secrets are hidden in it as they are in events.
+inline std::shared_ptr<supervision::PluginLog> make_plugin_log(const KernelContext& context) {
+  return std::make_shared<supervision::PluginLog>(
+      context.clock, [&secrets = context.secrets](std::string text) { return secrets.hidden(std::move(text)); });
+}
 
 }  // namespace liongate::orchestrator

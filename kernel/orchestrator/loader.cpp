@@ -16,6 +16,7 @@ struct Loader::Load {
   PluginId id = PluginId::make();
   std::shared_ptr<supervision::PluginLog> log;
   std::shared_ptr<InstanceStart> start;
+  v1::Posture command_posture;  // of its trial
   std::string reserved_name;
 };
 
@@ -152,34 +153,56 @@ void Loader::replace(const std::shared_ptr<Load>& load, PluginActor& plugin) {
 }
 
 void Loader::start(const std::shared_ptr<Load>& load) {
-  load->log = std::make_shared<supervision::PluginLog>(context_.clock);
+  load->log = make_plugin_log(context_);
   if (load->request.after_load == AfterLoad::kLeaveStopped || load->request.source.listing) {
     register_plugin(load, std::nullopt);
     return;
   }
+  context_.secret_delivery.fetch(load->loaded.manifest(), [this, load](Result<SecretDelivery::Values> secrets) {
+    if (!loads_.contains(load)) return;
+    if (secrets) {
+      launch(load, std::move(*secrets));
+    } else {
+      fail(load, std::move(secrets).error());
+    }
+  });
+}
+
+void Loader::launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets) {
   if (load->loaded.manifest().runtime() == "command") {
-    // Nothing of it runs before the first call, so the host is asked whether it could.
-    context_.launcher.check_host([this, load](Result<void> able) {
+    // Nothing of it runs before the first call; what that would fail by fails the load.
+    context_.launcher.try_command(load->loaded, [this, load](Result<v1::Posture> posture) {
       if (!loads_.contains(load)) return;
-      if (!able) {
-        fail(load, std::move(able).error());
+      if (!posture) {
+        fail(load, std::move(posture).error());
       } else {
+        load->command_posture = std::move(*posture);
         register_plugin(load, std::nullopt);
       }
     });
     return;
   }
   load->start = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, load->log);
-  load->start->begin(
-      {load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, context_.journal.log().node_id()},
-      [this, load](Result<ReadyInstance> ready) {
-        if (!loads_.contains(load)) return;
-        if (!ready) {
-          fail(load, std::move(ready).error());
-        } else {
-          register_plugin(load, std::move(*ready));
-        }
-      });
+  v1::Event origin;
+  origin.set_plugin_id(load->id.str());
+  origin.set_plugin_name(load->loaded.manifest().name());
+  origin.set_instance_id(load->start->instance_id().str());
+  origin.set_actor(load->request.actor);
+  if (auto recorded = context_.secret_delivery.record(origin, secrets, kDeliveredAsFile); !recorded) {
+    load->start.reset();
+    fail(load, std::move(recorded).error());
+    return;
+  }
+  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, std::move(secrets),
+                      context_.journal.log().node_id()},
+                     [this, load](Result<ReadyInstance> ready) {
+                       if (!loads_.contains(load)) return;
+                       if (!ready) {
+                         fail(load, std::move(ready).error());
+                       } else {
+                         register_plugin(load, std::move(*ready));
+                       }
+                     });
 }
 
 void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready) {
@@ -220,7 +243,7 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
     plugin.adopt(std::move(*ready), load->request.actor);
     context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else if (load->loaded.start()) {
-    plugin.adopt_command(load->request.actor);
+    plugin.adopt_command(load->request.actor, load->command_posture);
     context_.journal.when_durable(context_.journal.last_seq(), [finish] { finish({}); });
   } else {
     context_.journal.when_durable(*recorded, [finish] { finish({}); });

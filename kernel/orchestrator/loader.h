@@ -65,6 +65,7 @@ class Loader {
   Result<void> check_policy(Load& load);
   std::optional<policy::Refusal> ask_consent(Load& load);
   void start(const std::shared_ptr<Load>& load);
+  void launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets);
   void register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready);
   void start_listed(const std::shared_ptr<Load>& load, PluginActor& plugin);
   bool fail_listed(const std::shared_ptr<Load>& load, const Error& error);

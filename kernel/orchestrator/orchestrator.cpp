@@ -12,8 +12,9 @@ Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
       snapshots_(parts.snapshots),
       secrets_(std::move(parts.environment)),
       journal_(parts.log, registry_, secrets_),
-      context_{parts.io, parts.clock, parts.launcher,    parts.inspector,    registry_,
-               journal_, secrets_,    parts.observation, std::move(settings)},
+      secret_delivery_(parts.secret_source, secrets_, journal_),
+      context_{parts.io, parts.clock, parts.launcher,   parts.inspector,   registry_,
+               journal_, secrets_,    secret_delivery_, parts.observation, std::move(settings)},
       dispatcher_(context_),
       keeper_(context_, dispatcher_, parts.snapshots),
       loader_(context_, *this),
@@ -72,7 +73,7 @@ Result<RecoveryReport> Orchestrator::recover(const DaemonIdentity& identity) {
     LG_TRY(dispatcher_.record_interrupted(interrupted));
   }
   for (const registry::PluginRecord* record : registry_.list()) {
-    add_plugin(record->id, std::make_shared<supervision::PluginLog>(context_.clock));
+    add_plugin(record->id, make_plugin_log(context_));
   }
   keeper_.begin(replayed, replayed.log_time_ns);
   return RecoveryReport{replayed.snapshot_seq, replayed.events_replayed};

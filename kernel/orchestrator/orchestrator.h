@@ -30,6 +30,7 @@ struct OrchestratorParts {
   event_log::EventLog& log;
   snapshot::SnapshotWriter* snapshots = nullptr;       // null: the whole log is read at every start
   policy::Secrets::Environment environment = nullptr;  // null: there are no variables
+  policy::SecretSource* secret_source = nullptr;       // null: no secret has a value
   observation::Observation* observation = nullptr;     // null: observers are not offered
 };
 
@@ -187,6 +188,7 @@ class Orchestrator final : private PluginHost {
   registry::Registry registry_;
   policy::Secrets secrets_;
   Journal journal_;
+  SecretDelivery secret_delivery_;
   KernelContext context_;
   Dispatcher dispatcher_;
   LogKeeper keeper_;

@@ -17,7 +17,7 @@ PluginActor::PluginActor(KernelContext& context, CallSink& sink, std::shared_ptr
       record_(*shared_record_),
       log_(log),
       calls_(context, sink, record_, std::move(log)),
-      refusal_timer_(context.io),
+      host_calls_(context, record_),
       stop_timer_(context.io),
       restart_timer_(context.io),
       ping_timer_(context.io) {
@@ -81,8 +81,10 @@ Error PluginActor::wrong_state(const char* what) const {
       "plugin " + record_.name() + " is " + std::string(lifecycle::name_of(record_.state)) + ": it cannot be " + what);
 }
 
-supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded) const {
-  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms, context_.journal.log().node_id()};
+supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded,
+                                                           SecretDelivery::Values secrets) const {
+  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms, std::move(secrets),
+          context_.journal.log().node_id()};
 }
 
 // --- calls ---
@@ -123,6 +125,10 @@ bool PluginActor::on_instance_output(PluginInstance& instance, v1::Output& outpu
 
 void PluginActor::on_instance_log(PluginInstance& instance, const v1::LogLine& line) {
   calls_.take_log(instance, line);
+}
+
+void PluginActor::on_instance_host_call(PluginInstance& instance, const v1::HostCall& call) {
+  host_calls_.take(instance, call, calls_.correlation_id_of(instance, call.call_id()));
 }
 
 void PluginActor::on_call_left() {
@@ -202,28 +208,59 @@ void PluginActor::launch(StartKind kind, const std::string& actor, Done done) {
     done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
     return;
   }
-  if (is_command()) {
-    v1::Event event = plugin_event("PluginStarted", record_, actor);
-    event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
-    const Result<EventSeq> recorded = context_.journal.record_state(event);
-    if (!recorded) {
-      done(recorded.error());
-      return;
-    }
-    calls_.serve_commands();
-    done_when_durable(*recorded, std::move(done));
+  context_.secret_delivery.fetch(
+      record_.loaded().manifest(),
+      [this, alive = alive_, kind, actor, done = std::move(done)](Result<SecretDelivery::Values> secrets) {
+        if (!*alive) return;
+        if (shutting_down_) {
+          done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+        } else if (!secrets && kind == StartKind::kBySupervisor) {  // its source may come back
+          try_start_later(secrets.error());
+          done(secrets.error());
+        } else if (!secrets) {
+          fail_plugin(actor, secrets.error(), done);
+        } else if (is_command()) {
+          start_command(actor, done);  // each call gets its own: these only showed that there are some
+        } else {
+          start_instance(kind, actor, std::move(*secrets), done);
+        }
+      });
+}
+
+void PluginActor::start_command(const std::string& actor, Done done) {
+  v1::Event event = plugin_event("PluginStarted", record_, actor);
+  event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
+  const Result<EventSeq> recorded = context_.journal.record_state(event);
+  if (!recorded) {
+    done(recorded.error());
     return;
   }
+  calls_.serve_commands();
+  done_when_durable(*recorded, std::move(done));
+}
+
+Result<void> PluginActor::record_delivery(const SecretDelivery::Values& secrets, const std::string& actor) {
+  v1::Event origin = plugin_event("SecretDelivered", record_, actor);
+  origin.set_instance_id(starting_->instance_id().str());
+  return context_.secret_delivery.record(origin, secrets, kDeliveredAsFile);
+}
+
+void PluginActor::start_instance(StartKind kind, const std::string& actor, SecretDelivery::Values secrets, Done done) {
   starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
   v1::Event event = plugin_event("InstanceCreated", record_, actor);
   event.set_instance_id(starting_->instance_id().str());
   event.mutable_instance_created();
-  if (const Result<EventSeq> recorded = context_.journal.record_state(event); !recorded) {
+  // First what may be refused: what follows InstanceCreated must be a start or a crash.
+  Result<void> recorded = record_delivery(secrets, actor);
+  if (recorded) {
+    if (const Result<EventSeq> created = context_.journal.record_state(event); !created) recorded = created.error();
+  }
+  if (!recorded) {
     starting_.reset();
     done(recorded.error());
     return;
   }
-  starting_->begin(instance_options(record_.loaded()),
+  starting_->begin(instance_options(record_.loaded(), std::move(secrets)),
                    [this, alive = alive_, kind, actor, done = std::move(done)](Result<ReadyInstance> ready) {
                      if (!*alive) return;
                      starting_.reset();
@@ -281,7 +318,8 @@ void PluginActor::adopt(ReadyInstance ready, const std::string& actor) {
   take_instance(std::move(ready));
 }
 
-void PluginActor::adopt_command(const std::string& actor) {
+void PluginActor::adopt_command(const std::string& actor, const v1::Posture& posture) {
+  calls_.note_posture(posture);
   v1::Event event = plugin_event("PluginStarted", record_, actor);
   event.mutable_plugin_started()->set_concurrency(limits::kCommandConcurrencyMax);
   // PluginLoaded was recorded a moment ago; this can only fail when the log has just become unusable.

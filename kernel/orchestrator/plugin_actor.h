@@ -16,6 +16,7 @@
 #include <string>
 #include <vector>
 
+#include "kernel/orchestrator/host_calls.h"
 #include "kernel/orchestrator/instance_start.h"
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/orchestrator/plugin_calls.h"
@@ -51,7 +52,7 @@ class PluginActor final : private supervision::InstanceListener {
   // Takes the process that made the load succeed; PluginLoaded is recorded already.
   void adopt(ReadyInstance ready, const std::string& actor);
   // The same for a command, whose files were looked at a moment ago: it runs from now on, without a process.
-  void adopt_command(const std::string& actor);
+  void adopt_command(const std::string& actor, const v1::Posture& posture);
   void start(const std::string& actor, Done done);
   void stop(const std::string& actor, Done done);
   void restart(const std::string& actor, Done done);
@@ -91,7 +92,7 @@ class PluginActor final : private supervision::InstanceListener {
   void on_instance_log(supervision::PluginInstance& instance, const v1::LogLine& line) override;
   void on_instance_pong(supervision::PluginInstance& instance, const v1::Pong& pong) override;
   bool on_instance_ack(supervision::PluginInstance& instance, const v1::Ack& ack) override;
-  void on_instance_refused(supervision::PluginInstance& instance, const std::string& method) override;
+  void on_instance_host_call(supervision::PluginInstance& instance, const v1::HostCall& call) override;
   void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                          std::optional<Error> cause) override;
 
@@ -108,7 +109,11 @@ class PluginActor final : private supervision::InstanceListener {
   // Asks the policy of today. Grants that differ from those on record are recorded; a refusal is, too, and returned.
   Result<void> ask_policy(const std::string& actor);
   void begin_start(StartKind kind, const std::string& actor, Done done);
+  // Gets its secrets, then starts it.
   void launch(StartKind kind, const std::string& actor, Done done);
+  void start_command(const std::string& actor, Done done);
+  void start_instance(StartKind kind, const std::string& actor, SecretDelivery::Values secrets, Done done);
+  Result<void> record_delivery(const SecretDelivery::Values& secrets, const std::string& actor);
   void on_start_failed(StartKind kind, const std::string& actor, Error error, Done done);
   void fail_plugin(const std::string& actor, const Error& error, Done done);
   void take_instance(ReadyInstance ready);
@@ -117,13 +122,13 @@ class PluginActor final : private supervision::InstanceListener {
   void end_feed();
   void record_happening(v1::Event& event);
   void record_gap(const event_log::Gap& gap);
-  void record_refusals();
   void begin_stop(const std::string& actor, const char* reason, Done done);
   void finish_stop(const std::string& actor, Done done);
   void forget(const std::string& actor, Done done);
   void end_processes(std::function<void()> on_quiet);
   void check_quiet();
   void begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done);
+  void start_reloaded(v1::PluginLoaded loaded, const std::string& actor, SecretDelivery::Values secrets, Done done);
   void swap_in(ReadyInstance ready, v1::PluginLoaded loaded, const std::string& actor, Done done);
   void drain(std::shared_ptr<supervision::PluginInstance> old);
   void on_call_left();
@@ -136,13 +141,14 @@ class PluginActor final : private supervision::InstanceListener {
   void answer_pings(Result<v1::Pong> pong);
   void done_when_durable(EventSeq seq, Done done);
   Error wrong_state(const char* what) const;
-  supervision::InstanceOptions instance_options(const v1::PluginLoaded& loaded) const;
+  supervision::InstanceOptions instance_options(const v1::PluginLoaded& loaded, SecretDelivery::Values secrets) const;
 
   KernelContext& context_;
   std::shared_ptr<registry::PluginRecord> shared_record_;  // outlives the unloading of what it describes
   registry::PluginRecord& record_;
   std::shared_ptr<supervision::PluginLog> log_;
   PluginCalls calls_;
+  HostCalls host_calls_;
   std::shared_ptr<supervision::PluginInstance> instance_;
   std::shared_ptr<InstanceStart> starting_;
   std::vector<std::shared_ptr<supervision::PluginInstance>> draining_;
@@ -151,10 +157,6 @@ class PluginActor final : private supervision::InstanceListener {
   // Of an observer: the feed of `instance_`, and how far all feeds of this life have come.
   std::shared_ptr<observation::Feed> feed_;
   std::shared_ptr<observation::FeedProgress> progress_ = std::make_shared<observation::FeedProgress>();
-  std::uint64_t refusals_ = 0;  // not yet in an event
-  std::string refused_method_;
-  bool refusal_timer_running_ = false;
-  boost::asio::steady_timer refusal_timer_;
 
   std::deque<Command> commands_;
   bool command_running_ = false;

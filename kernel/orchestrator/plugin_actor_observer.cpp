@@ -1,4 +1,4 @@
-// A plugin that observes: its feed from Ready to its end, and what it may not do. Declared in plugin_actor.h.
+// A plugin that observes: its feed from Ready to its end. Declared in plugin_actor.h.
 #include <algorithm>
 
 #include "kernel/base/limits.h"
@@ -66,34 +66,6 @@ void PluginActor::record_gap(const event_log::Gap& gap) {
   message.set_last_missing_seq(gap.last_missing);
   message.set_count(gap.last_missing - gap.first_missing + 1);
   record_happening(event);
-}
-
-// The first is an event at once, those of the next while are counted in one: what an observer does at each event must
-// not become an event for each.
-void PluginActor::on_instance_refused(PluginInstance&, const std::string& method) {
-  ++refusals_;
-  refused_method_ = method;
-  if (refusal_timer_running_) return;
-  record_refusals();
-  refusal_timer_running_ = true;
-  refusal_timer_.expires_after(std::chrono::milliseconds(limits::kObserverDenialIntervalMs));
-  refusal_timer_.async_wait([this, alive = alive_](const boost::system::error_code& error) {
-    if (error || !*alive) return;
-    refusal_timer_running_ = false;
-    if (refusals_ > 0) record_refusals();
-  });
-}
-
-void PluginActor::record_refusals() {
-  v1::Event event = plugin_event("PermissionDenied", record_, "plugin:" + name());
-  v1::PermissionDenied& denied = *event.mutable_permission_denied();
-  denied.set_rule("role");
-  denied.set_action("host call " + refused_method_);
-  denied.set_message("plugin " + name() + " is an observer: it may look at events and change nothing");
-  denied.set_count(std::exchange(refusals_, 0));
-  log_->add("log", "warning", "liongate: " + denied.message() + " (host call " + refused_method_ + ")", "");
-  static_cast<void>(
-      context_.journal.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
 }
 
 void PluginActor::describe_observer(v1::Plugin& plugin) const {

@@ -13,7 +13,6 @@ void PluginActor::reload(v1::PluginLoaded loaded, const std::string& actor, Done
 
 void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor, Done done) {
   const bool idle = record_.state == State::kStopped || (record_.state == State::kCreated && !record_.desired_running);
-  const bool command = loaded.manifest().runtime() == "command";
   if (!policy::carries_overrides(record_.loaded(), loaded)) {
     done(make_error(Reason::kIllegalTransition,
                     "permissions of plugin " + record_.name() + " changed while it was reloaded")
@@ -21,15 +20,49 @@ void PluginActor::begin_reload(v1::PluginLoaded loaded, const std::string& actor
     return;
   }
   loaded.set_start(!idle);
-  if (idle || command) {
-    ReadyInstance none;
-    none.started.set_concurrency(limits::kCommandConcurrencyMax);
-    swap_in(std::move(none), std::move(loaded), actor, std::move(done));
+  if (idle) {
+    swap_in({}, std::move(loaded), actor, std::move(done));
     return;
   }
+  // Of a command only to see that there are some, before the files that work are given up.
   auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  context_.secret_delivery.fetch(pending->manifest(),
+                                 [this, alive = alive_, pending, actor, done](Result<SecretDelivery::Values> secrets) {
+                                   if (!*alive) return;
+                                   if (shutting_down_) {
+                                     done(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
+                                   } else if (!secrets) {  // the old code goes on
+                                     done(std::move(secrets).error());
+                                   } else {
+                                     start_reloaded(std::move(*pending), actor, std::move(*secrets), done);
+                                   }
+                                 });
+}
+
+void PluginActor::start_reloaded(v1::PluginLoaded loaded, const std::string& actor, SecretDelivery::Values secrets,
+                                 Done done) {
+  auto pending = std::make_shared<v1::PluginLoaded>(std::move(loaded));
+  if (pending->manifest().runtime() == "command") {
+    context_.launcher.try_command(*pending, [this, alive = alive_, pending, actor, done](Result<v1::Posture> posture) {
+      if (!*alive) return;
+      if (!posture) {  // the old code goes on
+        done(std::move(posture).error());
+        return;
+      }
+      ReadyInstance none;
+      none.started.set_concurrency(limits::kCommandConcurrencyMax);
+      swap_in(std::move(none), std::move(*pending), actor, done);
+      calls_.note_posture(*posture);
+    });
+    return;
+  }
   starting_ = std::make_shared<InstanceStart>(context_.io, context_.launcher, context_.clock, log_);
-  starting_->begin(instance_options(*pending),
+  if (const Result<void> recorded = record_delivery(secrets, actor); !recorded) {
+    starting_.reset();
+    done(recorded.error());
+    return;
+  }
+  starting_->begin(instance_options(*pending, std::move(secrets)),
                    [this, alive = alive_, pending, actor, done = std::move(done)](Result<ReadyInstance> ready) {
                      if (!*alive) return;
                      starting_.reset();

@@ -23,6 +23,7 @@ Error PluginActor::end_error(const PluginExit& exit) const {
 
 void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) {
   calls_.lose(instance, exit, cause ? *cause : end_error(exit));
+  host_calls_.flush();
   const auto old =
       std::find_if(draining_.begin(), draining_.end(), [&](const auto& one) { return one.get() == &instance; });
   if (old != draining_.end()) {

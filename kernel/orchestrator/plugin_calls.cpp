@@ -149,6 +149,12 @@ void PluginCalls::run_command(Call& call) {
   origin.set_plugin_id(record_.id.str());
   origin.set_plugin_name(record_.name());
   origin.set_correlation_id(call.correlation_id);
+  if (!secrets_of(record_.loaded().manifest()).empty()) {
+    commands_[call.key] = run;
+    origin.set_actor(call.requested_by);
+    fetch_secrets({std::move(run), std::move(origin), std::move(input)});
+    return;
+  }
   const Result<void> started = run->start(record_.loaded(), std::move(origin), std::move(input), call.execution_id);
   if (started) {
     commands_[call.key] = std::move(run);
@@ -157,6 +163,40 @@ void PluginCalls::run_command(Call& call) {
   remove_running(call.key);
   --slots_used_;
   sink_.fail(call, started.error(), {});
+}
+
+void PluginCalls::fetch_secrets(Waiting waiting) {
+  context_.secret_delivery.fetch(record_.loaded().manifest(), [this, alive = alive_, waiting = std::move(waiting)](
+                                                                  Result<SecretDelivery::Values> secrets) mutable {
+    if (*alive && !waiting.run->ended()) run_with_secrets(std::move(waiting), std::move(secrets));
+  });
+}
+
+void PluginCalls::run_with_secrets(Waiting waiting, Result<SecretDelivery::Values> secrets) {
+  CommandRun& run = *waiting.run;
+  const Call* const call = running_on(nullptr, run.call_key());
+  if (call == nullptr) return;
+  if (!secrets) {
+    run.end(std::move(secrets).error());
+    return;
+  }
+  const std::vector<std::string> granted = secrets_of(record_.loaded().manifest());
+  const auto same = [](const std::string& name, const policy::SecretValue& one) { return name == one.name; };
+  if (!std::equal(granted.begin(), granted.end(), secrets->begin(), secrets->end(), same)) {
+    fetch_secrets(std::move(waiting));  // one was granted or revoked meanwhile
+    return;
+  }
+  Result<void> started = context_.secret_delivery.record(waiting.origin, *secrets, kDeliveredAsFile);
+  if (started) {
+    started = run.start(record_.loaded(), std::move(waiting.origin), std::move(waiting.input), call->execution_id,
+                        std::move(*secrets));
+  }
+  if (!started) run.end(std::move(started).error());
+}
+
+std::string PluginCalls::correlation_id_of(const PluginInstance& instance, CallKey key) {
+  const Call* const call = running_on(&instance, key);
+  return call == nullptr ? "" : call->correlation_id;
 }
 
 Call* PluginCalls::running_on(const PluginInstance* instance, CallKey key) {

@@ -42,6 +42,8 @@ class PluginCalls final : private supervision::CommandListener {
   // Calls run on `instance` from now on. Those that run elsewhere stay there.
   void serve(std::shared_ptr<supervision::PluginInstance> instance, std::uint32_t concurrency);
   // Each call is a command of its own from now on.
+  // How a command's calls are confined; an event where that is otherwise than before.
+  void note_posture(const v1::Posture& posture);
   void serve_commands();
   // Calls wait until the next serve.
   void hold();
@@ -63,6 +65,9 @@ class PluginCalls final : private supervision::CommandListener {
   // The instance has ended: every call that it had gets `error`, but where one call's use of CPU ended it the others
   // are told that it was another's.
   void lose(supervision::PluginInstance& instance, const supervision::PluginExit& exit, const Error& error);
+
+  // Of a call that is open on `instance`; empty where there is no such call.
+  std::string correlation_id_of(const supervision::PluginInstance& instance, CallKey key);
 
   std::size_t waiting_count() const { return waiting_.size() + committing_.size(); }
   std::size_t running_count() const { return running_.size(); }
@@ -90,6 +95,14 @@ class PluginCalls final : private supervision::CommandListener {
   bool has_free_slot() const;
   void run_on_instance(Call& call);
   void run_command(Call& call);
+  // A command that has its slot, and can be withdrawn, while its secrets are on their way.
+  struct Waiting {
+    std::shared_ptr<supervision::CommandRun> run;
+    v1::Event origin;
+    std::string input;
+  };
+  void fetch_secrets(Waiting waiting);
+  void run_with_secrets(Waiting waiting, Result<SecretDelivery::Values> secrets);
   void cancel_on_instance(Call& call, std::shared_ptr<supervision::PluginInstance> instance, const Error& error);
   Call* running_on(const supervision::PluginInstance* instance, CallKey key);
   void remove_running(CallKey key);
@@ -101,7 +114,6 @@ class PluginCalls final : private supervision::CommandListener {
   void note_created_files(supervision::PluginInstance& instance);
   std::optional<Error> output_error(std::size_t bytes) const;
   Error command_error(const supervision::PluginExit& exit, const std::string& stderr_tail) const;
-  void note_posture(const v1::Posture& posture);
   void watch_cpu();
   void check_cpu();
   void left();

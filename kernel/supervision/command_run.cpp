@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <boost/asio/post.hpp>
 #include <cerrno>
 
 #include "kernel/base/limits.h"
@@ -44,10 +45,11 @@ Result<std::vector<UniqueFd>> CommandRun::open_pipes(const std::string& executio
 }
 
 Result<void> CommandRun::start(const v1::PluginLoaded& loaded, v1::Event origin, std::string input,
-                               const std::string& execution_id) {
+                               const std::string& execution_id, std::vector<policy::SecretValue> secrets) {
   LaunchOrder order;
   order.origin = std::move(origin);
   order.loaded = &loaded;
+  order.secrets = std::move(secrets);
   if (const std::uint64_t asked = loaded.manifest().limits().output_bytes_max(); asked != 0) output_bytes_max_ = asked;
   bool wants_input_argument = false;
   for (const std::string& argument : loaded.manifest().args()) {
@@ -64,7 +66,6 @@ Result<void> CommandRun::start(const v1::PluginLoaded& loaded, v1::Event origin,
   auto launched = launcher_.launch(std::move(order), *this);
   if (!launched) {
     close_pipes();
-    ended_ = true;
     return std::move(launched).error();
   }
   launch_id_ = *launched;
@@ -123,8 +124,14 @@ bool CommandRun::read_output() {
 
 void CommandRun::end(Error cause) {
   if (ended_) return;
-  if (!cause_) cause_ = std::move(cause);
-  launcher_.kill(launch_id_);
+  const bool is_first = !cause_.has_value();
+  if (is_first) cause_ = std::move(cause);
+  if (launch_id_ != 0) {
+    launcher_.kill(launch_id_);
+  } else if (is_first) {
+    ended_ = true;
+    asio::post(context_, [self = shared_from_this()] { self->on_launch_ended({}); });
+  }
 }
 
 void CommandRun::abandon() {

@@ -35,11 +35,11 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   ~CommandRun() override;
 
   // Launches it with `input` on stdin (kept until it is written). An error means that no callback will come.
-  // `origin` says whose call it is.
+  // `origin` says whose call it is; `secrets` become files of the sandbox.
   Result<void> start(const v1::PluginLoaded& loaded, v1::Event origin, std::string input,
-                     const std::string& execution_id);
+                     const std::string& execution_id, std::vector<policy::SecretValue> secrets = {});
 
-  // Kills it; the call gets `cause`.
+  // Kills it; the call gets `cause`. Where it was not started yet, it ends in a later turn and never is.
   void end(Error cause);
 
   // No callback after this; what still runs is killed.
@@ -48,6 +48,7 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   // From now on it reaches the hosts that `manifest` names, and no others.
   void narrow_network(const v1::Manifest& manifest);
 
+  bool ended() const { return ended_; }
   std::uint64_t call_key() const { return call_key_; }
   const v1::Posture& posture() const { return posture_; }
   FileWatch& created_files() { return created_files_; }
@@ -68,7 +69,7 @@ class CommandRun final : public std::enable_shared_from_this<CommandRun>, privat
   CommandListener* listener_;
   std::shared_ptr<PluginLog> log_;
   std::uint64_t call_key_;
-  LaunchId launch_id_ = 0;
+  LaunchId launch_id_ = 0;  // 0: not started yet
   bool launched_ = false;
   bool ended_ = false;
   v1::Posture posture_;

@@ -12,6 +12,7 @@
 
 #include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
+#include "kernel/policy/secret_source.h"
 #include "kernel/supervision/file_watch.h"
 #include "kernel/supervision/plugin_exit.h"
 #include "liongate/v1/event.pb.h"
@@ -41,6 +42,7 @@ struct LaunchOrder {
   const v1::PluginLoaded* loaded = nullptr;  // valid during the call of launch()
   std::string input_argument;                // for a command: what {input} in its args becomes
   std::vector<UniqueFd> descriptors;         // become 0, 1, 2, ... of the program
+  std::vector<policy::SecretValue> secrets;  // become read-only files, /run/secrets/NAME
   v1::Event origin;                          // whose: what an event about this launch says of plugin, instance, call
 };
 
@@ -61,8 +63,10 @@ class Launcher {
   // The listener of that launch no longer wants to hear; the launch itself goes on until it ends or is killed.
   virtual void forget(LaunchId id) = 0;
 
-  // An error (kSandboxUnavailable) when a mandatory mechanism is missing on this host.
-  virtual void check_host(std::function<void(Result<void>)> done) = 0;
+  // Makes the sandbox that calls of this command will have, and ends it before its program is executed: its posture, or
+  // what every call would fail by, such as a grant that is not there (kLoadFailure), a mechanism that this host lacks
+  // or a limit that nothing on it keeps (kSandboxUnavailable).
+  virtual void try_command(const v1::PluginLoaded& loaded, std::function<void(Result<v1::Posture>)> done) = 0;
 };
 
 }  // namespace liongate::supervision

@@ -22,7 +22,6 @@ constexpr int kReadsPerTurn = 1;
 // At the end of the process its pipe holds at most this many reads more.
 constexpr int kReadsAtEnd = 64;
 constexpr std::size_t kCompactBytes = 1024 * 1024;
-constexpr std::size_t kMethodBytesShown = 128;
 constexpr std::chrono::milliseconds kChatterWindow{100};
 constexpr std::size_t kChatterFrameBytes = 256;  // what any frame costs besides its bytes
 
@@ -74,6 +73,7 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   hello.set_protocol_version_max(limits::kProtocolVersionMax);
   hello.add_features("output");
   hello.add_features("log");
+  hello.add_features("host_call");
   hello.mutable_limits()->set_frame_bytes_max(limits::kFrameBytesMax);
   hello.mutable_limits()->set_input_bytes_max(limits::kInputBytesMax);
   hello.mutable_limits()->set_output_bytes_max(limits::kOutputBytesMax);
@@ -92,7 +92,7 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   return frame;
 }
 
-Result<void> PluginInstance::start(const InstanceOptions& options) {
+Result<void> PluginInstance::start(InstanceOptions options) {
   name_ = options.loaded->manifest().name();
   is_observer_ = registry::is_observer(options.loaded->manifest());
   launch_time_ = clock_.now();
@@ -108,6 +108,7 @@ Result<void> PluginInstance::start(const InstanceOptions& options) {
     return std::move(pipes).error();
   }
   order.descriptors = std::move(*pipes);
+  order.secrets = std::move(options.secrets);
   auto launched = launcher_.launch(std::move(order), *this);
   if (!launched) {
     close_pipes();
@@ -167,8 +168,7 @@ Result<PluginInstance::WriteEnd> PluginInstance::hand_over(std::shared_ptr<Frame
   // Its own copy: what waits for ours to become writable ends with it.
   LG_ASSIGN(UniqueFd pipe, sys::duplicate(to_plugin_.native_handle()));
   WriteEnd end{std::move(pipe), outgoing_.substr(outgoing_sent_)};
-  outgoing_.clear();
-  outgoing_sent_ = 0;
+  clear_outgoing();
   boost::system::error_code ignored;
   to_plugin_.close(ignored);
   outlet_ = std::move(outlet);
@@ -177,6 +177,27 @@ Result<PluginInstance::WriteEnd> PluginInstance::hand_over(std::shared_ptr<Frame
 
 void PluginInstance::on_outlet_closed() {
   if (state_ == State::kReady && !cause_) arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
+}
+
+Result<void> PluginInstance::send_secret(const v1::Frame& frame) {
+  outgoing_is_secret_ = true;
+  // Growing on the way would leave a copy behind: it grows here, and the old room is wiped.
+  const std::size_t needed = outgoing_.size() + limits::kFrameHeaderBytes + frame.ByteSizeLong();
+  if (needed > outgoing_.capacity()) {
+    std::string roomier;
+    roomier.reserve(2 * needed);
+    roomier.append(outgoing_);
+    outgoing_.swap(roomier);
+    wipe(roomier);
+  }
+  return send(frame);
+}
+
+void PluginInstance::clear_outgoing() {
+  if (outgoing_is_secret_) wipe(outgoing_);
+  outgoing_is_secret_ = false;
+  outgoing_.clear();
+  outgoing_sent_ = 0;
 }
 
 void PluginInstance::flush_soon() {
@@ -217,8 +238,7 @@ void PluginInstance::flush() {
     if (state_ == State::kReady && !cause_) arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
     break;
   }
-  outgoing_.clear();
-  outgoing_sent_ = 0;
+  clear_outgoing();
   if (close_after_flush_) {
     boost::system::error_code ignored;
     to_plugin_.close(ignored);
@@ -277,7 +297,7 @@ void PluginInstance::count_chatter(const v1::Frame& frame) {
     chatter_window_start_ = now;
     chatter_bytes_ = 0;
   }
-  chatter_bytes_ += kChatterFrameBytes + frame.log().message().size();
+  chatter_bytes_ += kChatterFrameBytes + frame.log().message().size() + frame.host_call().request().size();
 }
 
 void PluginInstance::watch_midway() {
@@ -342,26 +362,14 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
       if (listener_ != nullptr) listener_->on_instance_pong(*this, frame.pong());
       return {};
     case K::kHostCall:
-      return take_host_call(frame.host_call());
+      if (listener_ != nullptr) listener_->on_instance_host_call(*this, frame.host_call());
+      return {};
     case K::kAck:
       if (is_observer_ && listener_ != nullptr && listener_->on_instance_ack(*this, frame.ack())) return {};
       return make_error(Reason::kPluginProtocolError, "an Ack of a plugin that is sent no events");
     default:
       return make_error(Reason::kPluginProtocolError, "a frame of a kind that only the daemon may send, or of none");
   }
-}
-
-// Whatever it would change, an observer does not.
-Result<void> PluginInstance::take_host_call(const v1::HostCall& call) {
-  const std::string method = to_utf8(call.method().substr(0, kMethodBytesShown));
-  const Reason reason = is_observer_ ? Reason::kPermissionDenied : Reason::kUnimplemented;
-  v1::Frame answer;
-  answer.mutable_host_reply()->set_host_call_id(call.host_call_id());
-  answer.mutable_host_reply()->set_error_reason(std::string(traits_of(reason).name));
-  answer.mutable_host_reply()->set_error_message(
-      "host call \"" + method + (is_observer_ ? "\" is not for observers" : "\" is not offered by this daemon"));
-  if (is_observer_ && listener_ != nullptr) listener_->on_instance_refused(*this, method);
-  return send(answer);
 }
 
 Result<void> PluginInstance::take_refusal(const v1::Refusal& refusal) {
@@ -459,6 +467,7 @@ void PluginInstance::close_pipes() {
   boost::system::error_code ignored;
   to_plugin_.close(ignored);
   from_plugin_.close(ignored);
+  if (outgoing_is_secret_) clear_outgoing();
   if (stdout_) stdout_->finish();
   if (stderr_) stderr_->finish();
 }

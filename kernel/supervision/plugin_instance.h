@@ -40,8 +40,8 @@ class InstanceListener {
   virtual void on_instance_pong(PluginInstance& instance, const v1::Pong& pong) = 0;
   // Of an observer alone. False for one that is not fed: it is then ended as a protocol error.
   virtual bool on_instance_ack(PluginInstance&, const v1::Ack&) { return false; }
-  // It asked for what an observer may not do, and was refused.
-  virtual void on_instance_refused(PluginInstance&, const std::string& /*method*/) {}
+  // To be answered with one HostReply.
+  virtual void on_instance_host_call(PluginInstance& instance, const v1::HostCall& call) = 0;
   // `cause` is set when we ended it (protocol error, limit, deadline); else the process ended by itself.
   virtual void on_instance_ended(PluginInstance& instance, const PluginExit& exit, std::optional<Error> cause) = 0;
 };
@@ -50,7 +50,8 @@ struct InstanceOptions {
   std::string plugin_id;
   const v1::PluginLoaded* loaded = nullptr;  // valid during start() only
   int ready_timeout_ms = limits::kReadyTimeoutMs;
-  std::string node_id;  // of the log, for an observer
+  std::vector<policy::SecretValue> secrets = {};  // wiped as soon as the launcher has them
+  std::string node_id = {};                       // of the log, for an observer
 };
 
 class PluginInstance final : public std::enable_shared_from_this<PluginInstance>, private LaunchListener {
@@ -60,10 +61,13 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   ~PluginInstance() override;
 
   // Launches the process and sends Hello. An error means that nothing was started and no callback will come.
-  Result<void> start(const InstanceOptions& options);
+  Result<void> start(InstanceOptions options);
 
   // Queues a frame; frames queued in one turn of the loop go out in one write.
   Result<void> send(const v1::Frame& frame);
+
+  // The same for a frame that may hold a secret: our copies of its bytes are wiped once they are in the pipe.
+  Result<void> send_secret(const v1::Frame& frame);
 
   // From now on `outlet` writes what send() is given. Returns the pipe, and what of earlier frames it has not taken
   // yet.
@@ -118,9 +122,9 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   Result<void> take(v1::Frame& frame);
   Result<void> take_ready(const v1::Ready& ready);
   Result<void> take_refusal(const v1::Refusal& refusal);
-  Result<void> take_host_call(const v1::HostCall& call);
   void flush_soon();
   void flush();
+  void clear_outgoing();
   bool pause_reading();
   void count_chatter(const v1::Frame& frame);
   void watch_midway();
@@ -166,6 +170,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   std::shared_ptr<FrameOutlet> outlet_;  // writes in our place
   std::string outgoing_;
   std::size_t outgoing_sent_ = 0;
+  bool outgoing_is_secret_ = false;  // it holds, or held, bytes to be wiped
   bool flush_queued_ = false;
   bool write_waiting_ = false;
   bool close_after_flush_ = false;

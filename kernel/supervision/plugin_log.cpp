@@ -1,5 +1,6 @@
 #include "kernel/supervision/plugin_log.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -21,9 +22,10 @@ PluginLog::~PluginLog() {
 
 void PluginLog::add(std::string_view source, std::string_view level, std::string_view text,
                     std::string_view execution_id) {
-  LogLine line{clock_.wall_ns(),          std::string(source),
-               std::string(level),        std::string(text.substr(0, limits::kPluginLogLineBytesMax)),
-               std::string(execution_id), 0};
+  std::string kept = hide_ ? hide_(std::string(text)) : std::string(text);  // before it is cut
+  kept.resize(std::min(kept.size(), limits::kPluginLogLineBytesMax));
+  LogLine line{clock_.wall_ns(), std::string(source),       std::string(level),
+               std::move(kept),  std::string(execution_id), 0};
   bytes_ += cost_of(line);
   while (bytes_ > limits::kPluginLogBytesMax && !lines_.empty()) {
     bytes_ -= cost_of(lines_.front());

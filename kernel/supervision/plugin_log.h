@@ -27,7 +27,9 @@ struct LogLine {
 
 class PluginLog {
  public:
-  explicit PluginLog(const Clock& clock) : clock_(clock) {}
+  // `hide` takes out of each line what nobody may read in a log; it outlives whoever adds lines.
+  using Hide = std::function<std::string(std::string)>;
+  explicit PluginLog(const Clock& clock, Hide hide = nullptr) : clock_(clock), hide_(std::move(hide)) {}
   ~PluginLog();
   PluginLog(const PluginLog&) = delete;
   PluginLog& operator=(const PluginLog&) = delete;
@@ -48,6 +50,7 @@ class PluginLog {
 
  private:
   const Clock& clock_;
+  Hide hide_;
   std::deque<LogLine> lines_;
   std::size_t bytes_ = 0;
   std::uint64_t dropped_ = 0;

@@ -102,6 +102,10 @@ void Call::output(const Data& data) {
   send_part(session_, state_.invoke.call_id(), data.bytes, Outcome::Kind::kData);
 }
 
+std::string Call::secret(std::string_view name) {
+  return session_.host_call(state_.invoke.call_id(), "secret", name);
+}
+
 void Call::log(Level level, std::string_view line) {
   v1::Frame frame;
   v1::LogLine& log = *frame.mutable_log();

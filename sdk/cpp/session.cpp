@@ -18,7 +18,6 @@ namespace liongate::plugin {
 namespace {
 
 constexpr std::uint32_t kProtocolVersion = 1;
-constexpr std::size_t kDeferredFramesMax = 1024;  // beyond it the pipe itself holds the daemon back
 constexpr std::chrono::milliseconds kLookInterval{1};
 constexpr char kSdk[] = "liongate-cpp/" LIONGATE_VERSION;
 
@@ -56,6 +55,11 @@ void Session::look_at_input() {
   if (state_ != State::kServing || now - looked_at_ < kLookInterval || deferred_.size() >= kDeferredFramesMax) return;
   looked_at_ = now;
   if (!input_ended_) read_input(Waiting::kNot);
+  handle_waiting_midcall();
+  writer_.flush();
+}
+
+void Session::handle_waiting_midcall() {
   while (deferred_.size() < kDeferredFramesMax) {
     const std::optional<std::string_view> bytes = decoder_.next();
     if (!bytes) break;
@@ -64,7 +68,6 @@ void Session::look_at_input() {
     if (!frame.ParseFromArray(bytes->data(), static_cast<int>(bytes->size()))) frame.Clear();
     handle_midcall(frame);
   }
-  writer_.flush();
 }
 
 // Reads once. A signal, or nothing there yet, is not the end: the caller comes back.
@@ -124,6 +127,9 @@ void Session::handle(v1::Frame& frame) {
     case v1::Frame::kCancel:
       if (frame.cancel().call_id() != kEveryCall) cancel(frame.cancel().call_id());
       break;
+    case v1::Frame::kHostReply:
+      take_host_reply(*frame.mutable_host_reply());
+      break;
     case v1::Frame::kPing:
       answer_ping(frame.ping().nonce());
       break;
@@ -147,6 +153,10 @@ void Session::handle(v1::Frame& frame) {
 void Session::handle_midcall(v1::Frame& frame) {
   if (frame.has_ping()) {
     answer_ping(frame.ping().nonce());
+    return;
+  }
+  if (frame.has_host_reply()) {
+    take_host_reply(*frame.mutable_host_reply());
     return;
   }
   if (frame.has_cancel() && frame.cancel().call_id() != kEveryCall) {
@@ -234,6 +244,7 @@ void Session::change_config(const std::string& config_json) {
 }
 
 void Session::finish() {
+  end_host_calls();
   if (workers_) workers_->finish();
   writer_.flush();
   if (state_ != State::kFinishing) return;

@@ -9,13 +9,16 @@
 #pragma once
 
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <deque>
+#include <map>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "liongate/plugin.h"
@@ -29,6 +32,8 @@ namespace liongate::plugin {
 
 // No call has this id, so cancel() takes it to mean all of them.
 inline constexpr std::uint64_t kEveryCall = 0;
+
+inline constexpr std::size_t kDeferredFramesMax = 1024;  // beyond it the pipe itself holds the daemon back
 
 inline constexpr int kExitFailure = 1;
 inline constexpr int kExitUsage = 64;
@@ -45,6 +50,9 @@ class Session {
   // Sends what was answered so far and looks once, without waiting, for cancels and pings on the pipe. Only in a
   // handler on the reading thread; everything else that is found there is handled after the handler has returned.
   void look_at_input();
+  // Asks the daemon on behalf of a call and waits for the reply; throws a refusal as a Failure. A handler on the
+  // reading thread reads on meanwhile, as look_at_input() does; any other thread waits for that one to do so.
+  std::string host_call(std::uint64_t call_id, std::string_view method, std::string_view request);
   const std::string& plugin_name() const { return hello_.plugin_name(); }
   const v1::FrameLimits& limits() const { return hello_.limits(); }
 
@@ -56,6 +64,10 @@ class Session {
   void handle_input();
   void handle(v1::Frame& frame);
   void handle_midcall(v1::Frame& frame);
+  void handle_waiting_midcall();
+  void take_host_reply(v1::HostReply& reply);
+  void await_host_reply(std::uint64_t host_call_id);
+  void end_host_calls();
   void greet(const v1::Hello& hello);
   void send_ready();
   void begin_call(v1::Invoke& invoke);
@@ -85,6 +97,13 @@ class Session {
   std::set<std::uint64_t> cancelled_early_;  // calls among the deferred frames that nobody waits for any more
   std::chrono::steady_clock::time_point looked_at_;
   std::unique_ptr<WorkerPool> workers_;  // null: every call runs on the reading thread
+
+  const std::thread::id reading_thread_ = std::this_thread::get_id();
+  std::mutex host_mutex_;
+  std::condition_variable host_replied_;
+  std::uint64_t last_host_call_id_ = 0;                  // guarded, as the next two
+  std::map<std::uint64_t, v1::HostReply> host_replies_;  // of calls under way; its id is set once it has come
+  bool host_calls_ended_ = false;
 
   std::mutex live_mutex_;
   std::vector<CallState*> live_;  // guarded: begun or queued calls, the ones a Cancel can name

@@ -124,6 +124,70 @@ void Session::answer(CallState& call, Outcome& outcome) {
   writer_.add(frame);
 }
 
+std::string Session::host_call(std::uint64_t call_id, std::string_view method, std::string_view request) {
+  v1::Frame frame;
+  v1::HostCall& asked = *frame.mutable_host_call();
+  asked.set_call_id(call_id);
+  asked.set_method(std::string(method));
+  asked.set_request(std::string(request));
+  {
+    const std::lock_guard lock(host_mutex_);
+    asked.set_host_call_id(++last_host_call_id_);
+    host_replies_[last_host_call_id_];
+  }
+  const std::uint64_t id = asked.host_call_id();
+  send(frame);
+  await_host_reply(id);
+  std::unique_lock lock(host_mutex_);
+  v1::HostReply reply = std::move(host_replies_.extract(id).mapped());
+  lock.unlock();
+  if (reply.host_call_id() != id) {
+    throw Failure{.code = "SHUTTING_DOWN", .message = "the daemon went before it answered", .retry = Retry::kYes};
+  }
+  if (!reply.error_reason().empty()) {
+    throw Failure{.code = reply.error_reason(), .message = reply.error_message()};
+  }
+  return std::move(*reply.mutable_reply());
+}
+
+void Session::await_host_reply(std::uint64_t host_call_id) {
+  const auto has_come = [&] { return host_calls_ended_ || host_replies_[host_call_id].host_call_id() != 0; };
+  if (std::this_thread::get_id() != reading_thread_) {
+    std::unique_lock lock(host_mutex_);
+    host_replied_.wait(lock, has_come);
+    return;
+  }
+  for (;;) {
+    handle_waiting_midcall();
+    {
+      const std::lock_guard lock(host_mutex_);
+      if (has_come()) return;
+    }
+    // Frames that must wait for the handler's end are bounded, and a broken pipe says nothing any more.
+    if (input_ended_ || state_ != State::kServing || !decoder_.error().empty() ||
+        deferred_.size() >= kDeferredFramesMax) {
+      return;
+    }
+    writer_.flush();
+    read_input(Waiting::kUntilInput);
+  }
+}
+
+void Session::take_host_reply(v1::HostReply& reply) {
+  const std::lock_guard lock(host_mutex_);
+  const auto asked = host_replies_.find(reply.host_call_id());
+  if (asked == host_replies_.end()) return;  // of a call that was given up
+  asked->second.Swap(&reply);
+  host_replied_.notify_all();
+}
+
+// Nothing is read any more: whoever waits for a reply waits in vain.
+void Session::end_host_calls() {
+  const std::lock_guard lock(host_mutex_);
+  host_calls_ended_ = true;
+  host_replied_.notify_all();
+}
+
 void Session::cancel(std::uint64_t call_id) {
   std::vector<std::stop_source> to_stop;
   {

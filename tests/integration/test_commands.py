@@ -202,3 +202,30 @@ def test_run_plugin_fails_as_the_plugin_does(can_confine: None, workshop: Worksh
     outcome = command_line.run(paths.LIONGATECTL, "run-plugin", "--manifest", folder / "manifest.toml", "--input", "x")
     assert outcome.exit_code == 5
     assert outcome.error().reason == "PLUGIN_ERROR"
+
+
+def test_what_every_call_would_fail_by_fails_the_load(daemon: Daemon, workshop: Workshop) -> None:
+    with wire.refused("LOAD_FAILURE") as refusals:
+        daemon.load(workshop.command("lost", "cat\n", permissions=["fs_read:/none/there"]))
+    assert "/none/there" in refusals[0].message
+    with wire.refused("PLUGIN_NOT_FOUND"):
+        daemon.get("lost")
+
+
+def test_a_reload_that_could_not_run_leaves_the_old_command_at_work(daemon: Daemon, workshop: Workshop) -> None:
+    folder = workshop.command("steady", "echo old\n")
+    daemon.load(folder)
+    manifest = folder / "manifest.toml"
+    text = manifest.read_text().replace("permissions = []", 'permissions = ["fs_read:/none/there"]')
+    manifest.write_text(text)
+    refusal = daemon.ctl.refused("reload-plugin", "steady", "--accept-permissions")
+    assert refusal.reason == "LOAD_FAILURE"
+    assert daemon.invoke("steady").text == "old\n"
+
+
+def test_a_command_says_how_it_is_confined_before_its_first_call(daemon: Daemon, workshop: Workshop) -> None:
+    daemon.load(workshop.command("quiet", "echo ran\n"))
+    types = [event.type for event in daemon.events(plugin="quiet")]
+    assert types == ["PluginLoaded", "SandboxPosture", "PluginStarted"]
+    daemon.invoke("quiet")
+    assert [event.type for event in daemon.events(plugin="quiet")].count("SandboxPosture") == 1

@@ -265,11 +265,10 @@ def test_a_limit_that_nothing_here_keeps_refuses_the_load_by_name(
     assert "allow_degraded: [cgroup_limits]" in refusals[0].metadata["hint"]
 
 
-def test_a_command_whose_limit_nothing_here_keeps_does_not_run(daemon: Daemon, workshop: Workshop) -> None:
+def test_a_command_whose_limit_nothing_here_keeps_is_not_loaded(daemon: Daemon, workshop: Workshop) -> None:
     without_control_groups(daemon)
-    daemon.load(workshop.command("half", "echo ran\n", more=limits(cpu_percent_max=50)))
     with wire.refused("SANDBOX_UNAVAILABLE") as refusals:
-        daemon.invoke("half")
+        daemon.load(workshop.command("half", "echo ran\n", more=limits(cpu_percent_max=50)))
     assert "keep the limit cpu_percent_max" in refusals[0].message
 
 

@@ -21,6 +21,8 @@ from harness.hosts import TcpServer, UdpEcho, WebServer
 from harness.network_world import CURL, World
 from harness.waiting import eventually
 
+SPARES_FOR_REFUSALS = 8  # sandbox/gate_sockets.h
+
 
 @pytest.mark.rootless
 def test_curl_reaches_the_host_that_was_granted_and_no_other(world: World) -> None:
@@ -35,6 +37,32 @@ def test_curl_reaches_the_host_that_was_granted_and_no_other(world: World) -> No
     with wire.refused("PLUGIN_ERROR"):
         world.daemon.invoke(curl, f"http://127.0.0.1:{web.port}/c")
     assert web.requests == ["/a"]
+
+
+@pytest.mark.rootless
+def test_a_connection_to_a_port_that_no_permission_names_is_an_event_too(world: World) -> None:
+    web, other = world.serves(WebServer()), world.serves(WebServer())
+    world.name("granted.example", "127.0.0.1")
+    curl = world.command("curl", CURL, [f"network:granted.example:{web.port}"])
+    for url in [f"http://granted.example:{other.port}/", "http://192.0.2.1:81/"]:
+        with wire.refused("PLUGIN_ERROR"):
+            world.daemon.invoke(curl, url)
+    denied = [event.permission_denied for event in world.events("PermissionDenied")]
+    assert [one.permission for one in denied if one.action == "connect"] == [
+        f"network:granted.example:{other.port}", "network:192.0.2.1:81"]
+    assert other.requests == []
+
+
+@pytest.mark.rootless
+def test_the_first_ports_that_no_permission_names_are_told_one_by_one_and_the_rest_once(world: World) -> None:
+    world.name("granted.example", "127.0.0.1")
+    script = "for port in $(seq 81 100); do curl --silent --max-time 5 http://granted.example:$port/; done; true\n"
+    world.daemon.invoke(world.command("curl", script, ["network:granted.example:443"]))
+    denied = [event.permission_denied for event in world.events("PermissionDenied")]
+    told = {one.permission for one in denied if one.action == "connect"}
+    assert told == {f"network:granted.example:{port}" for port in range(81, 81 + SPARES_FOR_REFUSALS)}
+    assert [one.rule for one in denied if one.system_call == "connect"] == [
+        f"system call filter: comes to more than {SPARES_FOR_REFUSALS} ports that no permission names"]
 
 
 @pytest.mark.rootless

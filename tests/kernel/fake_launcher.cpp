@@ -282,6 +282,7 @@ Result<LaunchId> FakeLauncher::launch(supervision::LaunchOrder order, supervisio
   }
   auto plugin = std::make_shared<FakePlugin>(io_, *this, id, script);
   plugin->set_loaded(*order.loaded);
+  for (const policy::SecretValue& one : order.secrets) plugin->secrets[one.name] = one.value.text();
   plugins.push_back(plugin);
   asio::post(io_, [this, id, pid = script.pid] {
     const auto found = listeners_.find(id);
@@ -304,9 +305,10 @@ void FakeLauncher::kill(LaunchId id) {
   }
 }
 
-void FakeLauncher::check_host(std::function<void(Result<void>)> done) {
-  asio::post(io_,
-             [done = std::move(done), error = host_error] { done(error ? Result<void>(*error) : Result<void>()); });
+void FakeLauncher::try_command(const v1::PluginLoaded&, std::function<void(Result<v1::Posture>)> done) {
+  asio::post(io_, [done = std::move(done), error = host_error] {
+    done(error ? Result<v1::Posture>(*error) : Result<v1::Posture>(v1::Posture()));
+  });
 }
 
 void FakeLauncher::report_end(LaunchId id, PluginExit exit) {

@@ -86,6 +86,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   supervision::LaunchId id() const { return id_; }
   const v1::PluginLoaded& loaded() const { return loaded_; }
   void set_loaded(const v1::PluginLoaded& loaded) { loaded_ = loaded; }
+  std::map<std::string, std::string> secrets;  // that it finds in its sandbox
 
   // Everything that came in on fd 3, in order.
   std::vector<v1::Frame> received;
@@ -126,7 +127,7 @@ class FakeLauncher final : public supervision::Launcher {
   Script script;
   std::optional<Error> launch_error;                 // launch() fails at once
   std::optional<supervision::PluginExit> setup_end;  // the launch ends so, without having started
-  std::optional<Error> host_error;                   // check_host() says so
+  std::optional<Error> host_error;                   // try_command() says so
   std::function<void()> on_launch;
 
   // All that were launched, the ended ones too.
@@ -138,7 +139,7 @@ class FakeLauncher final : public supervision::Launcher {
   void kill(supervision::LaunchId id) override;
   void narrow_network(supervision::LaunchId, const v1::Manifest&) override {}
   void forget(supervision::LaunchId id) override { listeners_.erase(id); }
-  void check_host(std::function<void(Result<void>)> done) override;
+  void try_command(const v1::PluginLoaded& loaded, std::function<void(Result<v1::Posture>)> done) override;
 
   // The launches ended; told the listener in the next turn.
   void report_end(supervision::LaunchId id, supervision::PluginExit exit);

@@ -88,6 +88,35 @@ void FakeInspector::digest(const v1::PluginLoaded&, std::function<void(Result<st
   }
 }
 
+void FakeSecretSource::fetch(std::vector<std::string> names, Done done) {
+  fetched.push_back(names);
+  auto answer = [this, names = std::move(names), done = std::move(done)] {
+    if (error) {
+      done(*error);
+      return;
+    }
+    std::vector<policy::SecretValue> found;
+    for (const std::string& name : names) {
+      if (!values.contains(name)) {
+        done(make_error(Reason::kInvalidConfig, "secret " + name + ": no source"));
+        return;
+      }
+      found.push_back({name, "file", SecretBytes(std::string_view(values.at(name)))});
+    }
+    done(std::move(found));
+  };
+  if (hold) {
+    held.push_back(std::move(answer));
+  } else {
+    asio::post(io_, std::move(answer));
+  }
+}
+
+void FakeSecretSource::release() {
+  hold = false;
+  for (const auto& answer : std::exchange(held, {})) answer();
+}
+
 orchestrator::Settings Kernel::granting() {
   orchestrator::Settings settings;
   settings.stop_grace_ms = 100;
@@ -105,6 +134,7 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
   std::signal(SIGPIPE, SIG_IGN);  // as main does: a write to a dead plugin is an error, not the end
   launcher_ = std::make_unique<FakeLauncher>(*io_);
   inspector_ = std::make_unique<FakeInspector>(*io_);
+  secrets_ = std::make_unique<FakeSecretSource>(*io_);
   event_log::Handlers handlers;
   handlers.on_durable = [this](EventSeq seq) { asio::post(*io_, [this, seq] { orchestrator_->on_durable(seq); }); };
   handlers.on_read_only = [](bool, const std::string&) {};
@@ -125,7 +155,7 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
   observation_ = observation::Observation::open(*io_, *log_, observers_folder_).value();
   orchestrator_ = std::make_unique<orchestrator::Orchestrator>(
       orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(),
-                                      wanted.environment, observation_.get()},
+                                      wanted.environment, secrets_.get(), observation_.get()},
       std::move(wanted.settings));
   orchestrator_->set_on_warning([this](const std::string& text) { warnings.push_back(text); });
   Result<orchestrator::RecoveryReport> recovered = orchestrator_->recover({"test", "testing", ::getpid()});
@@ -147,6 +177,7 @@ Kernel::~Kernel() {
   launcher_->close();
   inspector_->held.clear();
   observation_.reset();
+  secrets_->held.clear();
   work_.reset();
   io_.reset();  // with it what was still pending; nothing of it runs
 }

@@ -9,6 +9,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,24 @@ class FakeInspector final : public registry::PluginInspector {
 
   void inspect(registry::PluginSource source, std::function<void(Result<v1::PluginLoaded>)> done) override;
   void digest(const v1::PluginLoaded& loaded, std::function<void(Result<std::string>)> done) override;
+
+ private:
+  boost::asio::io_context& io_;
+};
+
+// Secrets as the test says they are. Answers in the next turn, or when the test lets it.
+class FakeSecretSource final : public policy::SecretSource {
+ public:
+  explicit FakeSecretSource(boost::asio::io_context& io) : io_(io) {}
+
+  std::map<std::string, std::string> values;
+  std::optional<Error> error;  // of every fetch
+  bool hold = false;
+  std::vector<std::function<void()>> held;
+  std::vector<std::vector<std::string>> fetched;  // what was asked for
+  void release();                                 // answers what is held
+
+  void fetch(std::vector<std::string> names, Done done) override;
 
  private:
   boost::asio::io_context& io_;
@@ -148,6 +167,7 @@ class Kernel {
   orchestrator::Orchestrator& orchestrator() { return *orchestrator_; }
   FakeLauncher& launcher() { return *launcher_; }
   FakeInspector& inspector() { return *inspector_; }
+  FakeSecretSource& secrets() { return *secrets_; }
   event_log::EventLog& log() { return *log_; }
   // Where the cursors of observers are: in the folder of the log, which does not mind.
   const std::string& observers_folder() const { return observers_folder_; }
@@ -165,6 +185,7 @@ class Kernel {
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> work_;
   std::unique_ptr<FakeLauncher> launcher_;
   std::unique_ptr<FakeInspector> inspector_;
+  std::unique_ptr<FakeSecretSource> secrets_;
   std::unique_ptr<event_log::EventLog> log_;
   std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
   std::string observers_folder_;

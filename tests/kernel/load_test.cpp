@@ -190,7 +190,7 @@ TEST_CASE("a host that cannot confine fails the load as SANDBOX_UNAVAILABLE") {
     CHECK(error.reason == Reason::kSandboxUnavailable);
     CHECK(error.metadata.at("step") == "make a user namespace");
   }
-  SECTION("a command is not even tried") {
+  SECTION("a command is tried, and never runs") {
     kernel.launcher().host_error = make_error(Reason::kSandboxUnavailable, "no user namespaces");
     LoadRequest request;
     request.source.manifest.set_runtime("command");

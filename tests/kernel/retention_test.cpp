@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::uint64_t kSegmentBytes = 64 * 1024;
 
-struct StateFolder {
+struct RetainedFolder {
   TemporaryFolder folder;
   std::string log() const { return folder.path + "/log"; }
   std::string snapshots() const { return folder.path + "/snapshots"; }
@@ -59,7 +59,7 @@ EventSeq first_seq(Kernel& kernel) {
 }  // namespace
 
 TEST_CASE("the log stays within its size, and the next start knows everything") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = 4 * kSegmentBytes;
   std::string id;
@@ -84,7 +84,7 @@ TEST_CASE("the log stays within its size, and the next start knows everything") 
 }
 
 TEST_CASE("nothing goes before there is a snapshot of what it made") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.snapshot_every_events = 1'000'000;
   options.settings.log_retention_bytes_max = kSegmentBytes;
@@ -97,7 +97,7 @@ TEST_CASE("nothing goes before there is a snapshot of what it made") {
 }
 
 TEST_CASE("without snapshots nothing ever goes") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.snapshot_folder.clear();
   options.settings.log_retention_bytes_max = kSegmentBytes;
@@ -109,7 +109,7 @@ TEST_CASE("without snapshots nothing ever goes") {
 }
 
 TEST_CASE("a call that is open keeps the event it began with") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = kSegmentBytes;
   Kernel kernel(state.log(), options);
@@ -132,7 +132,7 @@ TEST_CASE("a call that is open keeps the event it began with") {
 }
 
 TEST_CASE("a bound that was set while nothing ran takes effect at the start") {
-  const StateFolder state;
+  const RetainedFolder state;
   {
     Kernel kernel(state.log(), state.options());
     kernel.loaded("hello");
@@ -147,7 +147,7 @@ TEST_CASE("a bound that was set while nothing ran takes effect at the start") {
 }
 
 TEST_CASE("old segments go by age when so much time has passed") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_age_max_ms = 24LL * 60 * 60 * 1000;
   Kernel kernel(state.log(), options);
@@ -166,7 +166,7 @@ TEST_CASE("old segments go by age when so much time has passed") {
 }
 
 TEST_CASE("what was removed is recorded once") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = 4 * kSegmentBytes;
   Kernel kernel(state.log(), options);
@@ -184,7 +184,7 @@ TEST_CASE("what was removed is recorded once") {
 }
 
 TEST_CASE("where events were removed and no snapshot is left, a start is refused and says why") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = kSegmentBytes;
   {
@@ -209,7 +209,7 @@ TEST_CASE("where events were removed and no snapshot is left, a start is refused
 }
 
 TEST_CASE("the state can be checked where the first events are gone") {
-  const StateFolder state;
+  const RetainedFolder state;
   KernelOptions options = state.options();
   options.settings.log_retention_bytes_max = kSegmentBytes;
   {

@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernel/base/limits.h"
+#include "kernel/base/utf8.h"
 #include "kernel/registry/state.h"
 #include "kernel/snapshot/state_check.h"
 #include "tests/kernel/kernel_fixture.h"
@@ -75,6 +77,52 @@ TEST_CASE("a value too short to be told from other text is refused") {
   CHECK(learned.error().message.find("1234") == std::string::npos);
   CHECK(secrets.learn(declaring("NOT_SET")).has_value());
   CHECK(secrets.empty());
+}
+
+TEST_CASE("a value is hidden with and without the blanks around it, and by its lines") {
+  policy::Secrets secrets(nullptr);
+  const char* const key = "-----BEGIN KEY-----\nMC4CAQAwBQYDK2VwBCIEI\nshort\n-----END KEY-----\n";
+  REQUIRE(secrets.learn_value("key", key).has_value());
+  REQUIRE(secrets.learn_value("word", " hunter2\n").has_value());
+  CHECK(secrets.hidden("it was hunter2, they said") == "it was [secret], they said");
+  CHECK(secrets.hidden("MC4CAQAwBQYDK2VwBCIEI and short") == "[secret] and short");
+  REQUIRE(secrets.learn_value("bytes", "\xff\xfe\x01 of any kind").has_value());
+  CHECK(secrets.hidden(to_utf8("\xff\xfe\x01 of any kind")) == "[secret]");
+}
+
+TEST_CASE("a value that is too short to be hidden is refused without being told") {
+  policy::Secrets secrets(nullptr);
+  for (const char* value : {"12345", "   12345 \n", "      "}) {
+    const Result<void> learned = secrets.learn_value("pin", value);
+    REQUIRE_FALSE(learned.has_value());
+    CHECK(learned.error().reason == Reason::kInvalidConfig);
+    CHECK(learned.error().message.find("12345") == std::string::npos);
+  }
+  CHECK(secrets.empty());
+}
+
+TEST_CASE("of a secret that changes the last values are hidden, and of all so many") {
+  policy::Secrets secrets(canary);
+  REQUIRE(secrets.learn(declaring("API_KEY")).has_value());
+  const auto value = [](const std::string& name, std::size_t number) {
+    return "<" + name + " value " + std::to_string(number) + ">";
+  };
+  REQUIRE(secrets.learn_value("kept", "<in use all the time>").has_value());
+  for (std::size_t i = 0; i < limits::kHiddenValuesPerSecretMax; ++i) {
+    REQUIRE(secrets.learn_value("api", value("api", i)).has_value());
+  }
+  CHECK(secrets.hidden(value("api", 0)) == "[secret]");
+  REQUIRE(secrets.learn_value("api", value("api", 0)).has_value());  // in use again: the last to be forgotten
+  REQUIRE(secrets.learn_value("api", value("api", 99)).has_value());
+  CHECK(secrets.hidden(value("api", 1)) == value("api", 1));
+  CHECK(secrets.hidden(value("api", 0)) == "[secret]");
+  CHECK(secrets.hidden(value("api", 99)) == "[secret]");
+  for (std::size_t i = 0; i < limits::kHiddenValuesMax; ++i) {
+    REQUIRE(secrets.learn_value("one" + std::to_string(i), value("one", i)).has_value());
+  }
+  CHECK(secrets.hidden(value("one", 0)) == value("one", 0));  // the variable has its place among them
+  CHECK(secrets.hidden(value("one", 1)) == "[secret]");
+  CHECK(secrets.hidden(kCanary) == "[secret]");  // a variable stays
 }
 
 TEST_CASE("no byte of the state folder holds a declared secret, and nobody misses it") {

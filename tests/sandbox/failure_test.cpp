@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kernel/base/limits.h"
 #include "launcher_harness.h"
 #include "sandbox/launcher_process.h"
 #include "sandbox/packet_socket.h"
@@ -17,9 +18,11 @@ using namespace liongate::sandbox::testing;
 
 namespace {
 
-void check_failure(LaunchRequest request, const std::string& step, int sys_errno, const std::string& argument) {
+void check_failure(LaunchRequest request, const std::string& step, int sys_errno, const std::string& argument,
+                   std::size_t secrets = 0) {
   for (const User user : available_users()) {
     Launcher launcher(user);
+    launcher.pass_as_secrets(secrets);
     const Outcome outcome = launcher.run(request);
     INFO(name_of(user) << ": " << outcome.exited.step << " " << outcome.exited.argument << " " << outcome.out);
     CHECK_FALSE(outcome.started.has_value());
@@ -65,6 +68,20 @@ TEST_CASE("an entry point that is missing, a folder, not executable, not a progr
   check_failure(request("/plugin/nobody"), "open the program", ENOEXEC, "/plugin/nobody");
   LaunchRequest dynamic = run_program("modern", {});
   check_failure(dynamic, "execute the program", ENOENT, "/plugin/modern");  // its loader is not there
+}
+
+TEST_CASE("secrets that make no sense") {
+  LaunchRequest request = run_program("hostile", {"exit", "0"});
+  request.descriptor_count = 4;
+  for (const std::string& name :
+       {std::string(), std::string("."), std::string(".."), std::string("a/b"), std::string("a\0b", 3)}) {
+    request.secrets = {{name}};
+    check_failure(request, "check the launch request", EINVAL, "name of a secret", 1);
+  }
+  request.secrets = {{"one"}, {"two"}};
+  check_failure(request, "check the launch request", EINVAL, "5 descriptors", 1);
+  request.secrets.assign(liongate::limits::kPermissionsMax + 1, {"one"});
+  check_failure(request, "check the launch request", E2BIG, "secrets", 1);
 }
 
 TEST_CASE("requests that make no sense") {

@@ -22,6 +22,7 @@ LaunchRequest full_launch() {
                    {"/data", "/data", Access::kReadWrite, Presence::kRequired, false}};
   request.links = {{"usr/bin", "/bin"}};
   request.files = {{"/etc/passwd", std::string("zero\0inside", 11)}};
+  request.secrets = {{"api"}, {"db.password"}};
   request.limits = {1, 2, 3, 4, 5, 6, 7, 8, 9};
   request.allow_processes = true;
   request.allow_network = true;
@@ -81,6 +82,7 @@ TEST_CASE("the fields arrive where they belong") {
   CHECK(launch.binds.at(1).access == Access::kReadWrite);
   CHECK(launch.binds.at(0).executable);
   CHECK(launch.files.at(0).contents.size() == 11);
+  CHECK(launch.secrets.at(1).name == "db.password");
   CHECK(launch.limits.tmp_bytes_max == 6);
   CHECK(launch.limits.io_bytes_per_second_max == 9);
   CHECK(launch.allow_processes);

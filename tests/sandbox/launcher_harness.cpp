@@ -118,7 +118,7 @@ Launcher::Running Launcher::launch(LaunchRequest request) {
   REQUIRE(::pipe2(output, O_CLOEXEC) == 0);
   REQUIRE(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, frames) == 0);
   std::vector<int> passed{input[0], output[1], output[1], frames[0], frames[1]};
-  passed.resize(request.descriptor_count);
+  passed.resize(request.descriptor_count + passed_secrets_);
   Running running{request.launch_id, UniqueFd(output[0]), UniqueFd(input[1])};
   const auto sent = send_request(control_.get(), request, passed);
   for (const int fd : {input[0], output[1], frames[0], frames[1]}) ::close(fd);

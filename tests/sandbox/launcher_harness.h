@@ -69,6 +69,8 @@ class Launcher {
   // ("recorded") at once unless the test wants to do it.
   Report next_report(int timeout_ms = 10'000);
   std::vector<Denied> denials;
+  // So many of the descriptors behind the program's go along, in the place of secrets.
+  void pass_as_secrets(std::size_t count) { passed_secrets_ = count; }
   bool answers_denials = true;
   Denied next_denial(int timeout_ms = 10'000);  // the last one, or the first to come
   void record(const Denied& denied);
@@ -83,6 +85,7 @@ class Launcher {
   UniqueFd control_;
   UniqueFd files_;
   std::uint64_t next_id_ = 1;
+  std::size_t passed_secrets_ = 0;
 };
 
 // The folder with the hostile programs, readable by all, and a request that runs one of them with `arguments`.

@@ -131,3 +131,21 @@ TEST_CASE("many sandboxes at once each end once") {
     CHECK(ended == kCount);
   }
 }
+
+TEST_CASE("a trial sets up what a start does, tells the posture, and executes nothing") {
+  for (const User user : available_users()) {
+    Launcher launcher(user);
+    LaunchRequest request = run_program("hostile", {"exit", "3"});
+    const Outcome ran = launcher.run(request);
+    request.is_trial = true;
+    const Outcome tried = launcher.run(request);
+    INFO(name_of(user));
+    CHECK(ran.exited.exit_code == 3);
+    CHECK(tried.exited.kind == EndKind::kExited);
+    CHECK(tried.exited.exit_code == 0);
+    REQUIRE(tried.started.has_value());
+    CHECK(tried.started->posture.size() == ran.started->posture.size());
+    request.executable = "/plugin/missing";
+    CHECK(launcher.run(request).exited.kind == EndKind::kSetupFailed);
+  }
+}

@@ -184,10 +184,7 @@ std::uint32_t right_answer(const seccomp_data& data, Permissions permissions, co
     case CallClass::kJit:
       return unless(permissions.jit == Grantable::kGranted, ENOSYS);
     case CallClass::kNetwork:
-      if (number == SYS_connect && permissions.network == Grantable::kGranted &&
-          permissions.any_port == Grantable::kGranted) {
-        return kRingsDoorbell;
-      }
+      if (number == SYS_connect && permissions.network == Grantable::kGranted) return kRingsDoorbell;
       return unless(permissions.network == Grantable::kGranted, EPERM);
     case CallClass::kRefused:
       return denied_with(EPERM);

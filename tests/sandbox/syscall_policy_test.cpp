@@ -21,6 +21,7 @@
 #include <cstddef>
 
 #include "sandbox/bpf_evaluator.h"
+#include "sandbox/path_watch.h"
 #include "sandbox/seccomp_filter.h"
 #include "syscall_oracle.h"
 
@@ -406,4 +407,30 @@ TEST_CASE("the first exec needs all three secrets, to the last bit, and the flag
 
 TEST_CASE("every row of the table has a reason") {
   for (const CallTraits& call : syscall_table()) CHECK(call.reason.size() > 4);
+}
+
+TEST_CASE("learn mode shows the calls that name a path, and answers all others as without it") {
+  for (Permissions permissions : kAll) {
+    Permissions shown = permissions;
+    shown.paths = Paths::kShown;
+    int paths = 0;
+    for (int number = 0; number < 1024; ++number) {
+      const bool is_path = names_path(static_cast<std::uint32_t>(number));
+      paths += is_path ? 1 : 0;
+      for (const std::uint64_t value : kEdges) {
+        const std::array<std::uint64_t, 6> arguments{value, value, value, value, value, value};
+        const std::uint32_t without = ask(permissions, number, arguments);
+        CHECK(ask(shown, number, arguments) == (is_path ? kShowsPath : without));
+      }
+    }
+    CHECK(paths > 30);
+  }
+}
+
+TEST_CASE("without a supervisor nobody could look at a path: in learn mode it is refused") {
+  Permissions shown;
+  shown.paths = Paths::kShown;
+  const FilterProgram alone = without_notification(filter_for(shown));
+  seccomp_data call{SYS_openat, AUDIT_ARCH_X86_64, 0, {}};
+  CHECK(evaluate_filter(alone.instructions, call) == (SECCOMP_RET_ERRNO | EPERM));
 }

@@ -193,3 +193,77 @@ TEST_CASE("a plugin that cannot start logs why and exits with 1") {
   CHECK(daemon.receive().log().message() == "cannot start: no ink");
   CHECK(daemon.exit_code() == 1);
 }
+
+namespace {
+
+Plugin& asking_for_secrets(Plugin& plugin) {
+  plugin.on("", [](Call& call) {
+    std::string both = call.secret(call.input()) + " ";
+    both += call.secret("second");
+    return both;
+  });
+  plugin.on("catches", [](Call& call) -> Outcome {
+    try {
+      return call.secret("refused");
+    } catch (const Failure& failure) {
+      return failure.code + ": " + failure.message;
+    }
+  });
+  return plugin;
+}
+
+liongate::v1::Frame reply_frame(std::uint64_t id, const std::string& value, const std::string& reason = "") {
+  liongate::v1::Frame frame;
+  frame.mutable_host_reply()->set_host_call_id(id);
+  frame.mutable_host_reply()->set_reply(value);
+  frame.mutable_host_reply()->set_error_reason(reason);
+  if (!reason.empty()) frame.mutable_host_reply()->set_error_message("because");
+  return frame;
+}
+
+}  // namespace
+
+TEST_CASE("a handler asks for secrets; what comes meanwhile is handled in its turn, a ping at once") {
+  for (const std::uint32_t concurrency : {1U, 4U}) {
+    Plugin plugin({.name = "asks", .concurrency = concurrency});
+    Conversation daemon(asking_for_secrets(plugin));
+    daemon.greet();
+    daemon.send({invoke_frame(3, "first")});
+    const auto first = daemon.receive().host_call();
+    CHECK(first.method() == "secret");
+    CHECK(first.request() == "first");
+    CHECK(first.call_id() == 3);
+    daemon.send({ping_frame(5), reply_frame(4711, "nobody's"), reply_frame(first.host_call_id(), "a\xff")});
+    CHECK(daemon.receive().pong().nonce() == 5);
+    const auto second = daemon.receive().host_call();
+    CHECK(second.host_call_id() != first.host_call_id());
+    daemon.send({reply_frame(second.host_call_id(), "b")});
+    CHECK(daemon.receive().result().output().data() == "a\xff b");
+  }
+}
+
+TEST_CASE("a refused secret is a Failure that the handler may catch") {
+  Plugin plugin({.name = "asks"});
+  Conversation daemon(asking_for_secrets(plugin));
+  daemon.greet();
+  for (const char* operation : {"", "catches"}) {
+    daemon.send({invoke_frame(3, "first", operation)});
+    daemon.send({reply_frame(daemon.receive().host_call().host_call_id(), "", "PERMISSION_DENIED")});
+    const auto result = daemon.receive().result();
+    CHECK((*operation == 0 ? result.failure().code() + ": " + result.failure().message() : result.output().text()) ==
+          "PERMISSION_DENIED: because");
+  }
+}
+
+TEST_CASE("a daemon that goes leaves nobody waiting for a secret") {
+  for (const std::uint32_t concurrency : {1U, 4U}) {
+    Plugin plugin({.name = "asks", .concurrency = concurrency});
+    Conversation daemon(asking_for_secrets(plugin));
+    daemon.greet();
+    daemon.send({invoke_frame(3, "first")});
+    CHECK(daemon.receive().has_host_call());
+    daemon.end_input();
+    CHECK(daemon.receive().result().failure().code() == "SHUTTING_DOWN");
+    CHECK(daemon.exit_code() == 0);
+  }
+}

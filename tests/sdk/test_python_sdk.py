@@ -344,3 +344,67 @@ def test_end_of_input_is_a_clean_exit(start: Start) -> None:
         plugin.end_input()
         assert plugin.receive().result.output.text == "last"
         assert plugin.wait() == 0
+
+
+SECRETS = """
+plugin = Plugin(concurrency=CONCURRENCY)
+
+@plugin.operation("")
+def asks(call: Call):
+    return call.secret(call.text) + b" " + call.secret("second")
+
+@plugin.operation("catches")
+def catches(call: Call):
+    try:
+        return call.secret("refused")
+    except Failure as failure:
+        return f"{failure.code}: {failure.message}"
+
+plugin.run()
+"""
+
+
+def reply(host_call_id: int, value: bytes = b"", reason: str = "") -> object:
+    frame = type(hello())()
+    frame.host_reply.host_call_id = host_call_id
+    frame.host_reply.reply = value
+    frame.host_reply.error_reason = reason
+    frame.host_reply.error_message = "because" if reason else ""
+    return frame
+
+
+@pytest.mark.parametrize("concurrency", ["1", "4"])
+def test_a_handler_asks_for_secrets_and_sees_what_comes_meanwhile(start: Start, concurrency: str) -> None:
+    with start(SECRETS.replace("CONCURRENCY", concurrency)) as plugin:
+        plugin.greet()
+        plugin.send(invoke(3, "first"))
+        first = plugin.receive().host_call
+        assert (first.method, first.request, first.call_id) == ("secret", b"first", 3)
+        plugin.send(ping(5), reply(4711, b"nobody's"), reply(first.host_call_id, b"a\xff"))
+        assert plugin.receive().pong.nonce == 5
+        second = plugin.receive().host_call
+        assert second.host_call_id != first.host_call_id
+        plugin.send(reply(second.host_call_id, b"b"))
+        assert plugin.receive().result.output.data == b"a\xff b"
+
+
+@pytest.mark.parametrize("operation", ["", "catches"])
+def test_a_refused_secret_is_a_failure_that_the_handler_may_catch(start: Start, operation: str) -> None:
+    with start(SECRETS.replace("CONCURRENCY", "1")) as plugin:
+        plugin.greet()
+        plugin.send(invoke(3, "first", operation))
+        plugin.send(reply(plugin.receive().host_call.host_call_id, reason="PERMISSION_DENIED"))
+        result = plugin.receive().result
+        told = result.output.text or f"{result.failure.code}: {result.failure.message}"
+        assert told == "PERMISSION_DENIED: because"
+
+
+@pytest.mark.parametrize("concurrency", ["1", "4"])
+def test_a_daemon_that_goes_leaves_nobody_waiting_for_a_secret(start: Start, concurrency: str) -> None:
+    with start(SECRETS.replace("CONCURRENCY", concurrency)) as plugin:
+        plugin.greet()
+        plugin.send(invoke(3, "first"))
+        assert plugin.receive().WhichOneof("kind") == "host_call"
+        plugin.end_input()
+        assert plugin.receive().result.failure.code == "SHUTTING_DOWN"
+        assert plugin.wait() == 0

@@ -136,6 +136,17 @@ class Call:
     def log(self) -> Logger:
         return Logger(self._session, self._invoke.call_id)
 
+    def secret(self, name: str) -> bytes:
+        """The value of a secret as it is now; the plugin needs the permission secret:NAME.
+
+        Waits for the daemon, which reads the value where it comes from, each time. Ask when it is needed and do not
+        keep it: a value that was changed is then the next one used, and Python has no way to wipe a bytes object, so
+        one that is kept stays in memory for as long as the plugin lives. A refusal is raised as a Failure:
+        PERMISSION_DENIED, INVALID_CONFIG (nothing gives it a value), QUEUE_FULL (asked for too often), SHUTTING_DOWN.
+        With a concurrency of 1 only the main thread may ask.
+        """
+        return self._session.host_call(self._invoke.call_id, "secret", name.encode("utf-8"))
+
     def output(self, part: Output) -> None:
         """Sends a part of the output ahead of the result, at once."""
         frame = frame_pb2.Frame()

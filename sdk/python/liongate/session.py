@@ -57,6 +57,10 @@ class Session:
         self._config_json = "{}"
         self._config: tuple[str, dict[str, Any]] = ("{}", {})
         self._serving = False
+        self._host_replied = threading.Condition()
+        self._host_replies: dict[int, frame_pb2.HostReply | None] = {}  # of calls under way; None until it has come
+        self._host_call_id = 0
+        self._host_calls_ended = False
         self._output_bytes_max = 0
         self.plugin_name = plugin.name
 
@@ -71,6 +75,9 @@ class Session:
                 call._cancelled = True
         except StartFailed:
             code = EXIT_FAILURE
+        with self._host_replied:  # nothing is read any more: whoever waits for a reply waits in vain
+            self._host_calls_ended = True
+            self._host_replied.notify_all()
         if self._pool is not None:
             self._pool.finish()
         self._writer.flush()
@@ -91,12 +98,62 @@ class Session:
         self._looked_at = now
         if not self._reader.ended and len(self._waiting) < DEFERRED_FRAMES_MAX and self._reader.readable():
             self._waiting.extend(self._reader.read())
+        self._look_through_waiting()
+        self._writer.flush()
+
+    def host_call(self, call_id: int, method: str, request: bytes) -> bytes:
+        """Asks the daemon and waits for the reply; a refusal is raised as a Failure.
+
+        The main thread reads on meanwhile, as look_at_input() does; any other one waits for it to do so.
+        """
+        frame = frame_pb2.Frame()
+        with self._host_replied:
+            self._host_call_id += 1
+            number = self._host_call_id
+            self._host_replies[number] = None
+        frame.host_call.host_call_id = number
+        frame.host_call.call_id = call_id
+        frame.host_call.method = method
+        frame.host_call.request = request
+        self.send(frame)
+        if threading.get_ident() == self._main_thread:
+            self._read_until_replied(number)
+        with self._host_replied:
+            if threading.get_ident() != self._main_thread:
+                self._host_replied.wait_for(lambda: self._host_calls_ended or self._host_replies[number] is not None)
+            reply = self._host_replies.pop(number)
+        if reply is None:
+            raise Failure("SHUTTING_DOWN", "the daemon went before it answered", retryable=True)
+        if reply.error_reason:
+            raise Failure(reply.error_reason, reply.error_message)
+        return reply.reply
+
+    def _read_until_replied(self, number: int) -> None:
+        while True:
+            self._look_through_waiting()
+            if self._host_replies[number] is not None or self._reader.ended:
+                return
+            if len(self._waiting) >= DEFERRED_FRAMES_MAX:
+                return
+            self._writer.flush()
+            self._waiting.extend(self._reader.read())
+
+    def _take_host_reply(self, reply: frame_pb2.HostReply) -> None:
+        with self._host_replied:
+            if reply.host_call_id in self._host_replies:
+                self._host_replies[reply.host_call_id] = reply
+                self._host_replied.notify_all()
+
+    def _look_through_waiting(self) -> None:
+        """Handles what need not wait for the handler's end; the rest stays, in its order."""
         later: deque[frame_pb2.Frame] = deque()
         waiting_calls = set()
         for frame in self._waiting:
             kind = frame.WhichOneof("kind")
             if kind == "ping":
                 self._answer_ping(frame.ping.nonce)
+            elif kind == "host_reply":
+                self._take_host_reply(frame.host_reply)
             elif kind == "cancel" and frame.cancel.call_id in waiting_calls:
                 self._cancelled_early.add(frame.cancel.call_id)
             elif kind == "cancel":
@@ -106,7 +163,6 @@ class Session:
                     waiting_calls.add(frame.invoke.call_id)
                 later.append(frame)
         self._waiting = later
-        self._writer.flush()
 
     def parsed_config(self, config_json: str) -> dict[str, Any]:
         """A configuration as a dict; the same object until it changes."""
@@ -176,6 +232,8 @@ class Session:
             if kind != "hello":
                 raise ProtocolError("the first frame is not Hello")
             self._greet(frame.hello)
+        elif kind == "host_reply":
+            self._take_host_reply(frame.host_reply)
         elif kind == "ping":
             self._answer_ping(frame.ping.nonce)
         elif kind == "cancel":

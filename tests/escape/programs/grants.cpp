@@ -215,6 +215,17 @@ void show_environment(const Scene& scene, Report& report) {
   });
 }
 
+// The control has the file that the daemon reads, the host's /run, and the root of the plugin that has the secret.
+void look_for_secrets(const Scene& scene, Report& report) {
+  const std::string folder = scene.is_control() ? "/run" : "/run/secrets";
+  const std::string file = scene.is_control() ? scene.get("secret_source") : "/run/secrets/given";
+  report.describe("file", [&] { return opens(file, O_RDONLY); });
+  report.describe("folder", [&] { return opens(folder, O_RDONLY | O_DIRECTORY); });
+  report.describe("of who has it",
+                  [&] { return opens("/proc/" + scene.get("keeper_pid") + "/root/run/secrets/given", O_RDONLY); });
+  report.describe("source", [&] { return opens(scene.get("secret_source"), O_RDONLY); });
+}
+
 // "refused at N MiB: ERRNO", or "not refused" when `mebibytes_max` were written.
 std::string fill_file(const std::string& path, long mebibytes_max) {
   static const std::vector<char> block(1 << 20, 'x');
@@ -336,6 +347,7 @@ constexpr Check kChecks[] = {
     {"F28", fill_private_folders},
     {"F29", fill_grant},
     {"F30", exhaust_inotify},
+    {"F31", look_for_secrets},
 };
 
 }  // namespace

@@ -40,6 +40,15 @@ Report run_check(std::string_view id, const Scene& scene) {
   return report;
 }
 
+// The daemon's own answer to a host call; only a plugin can make one, so it is none of the checks.
+plugin::Outcome ask_for_secret(plugin::Call& call) {
+  try {
+    return call.secret(call.input());
+  } catch (const plugin::Failure& refusal) {
+    return refusal.code;
+  }
+}
+
 plugin::Outcome answer(plugin::Call& call) {
   const Report report = run_check(call.operation(), Scene(call.input()));
   if (!report.failure_code().empty()) return plugin::Failure{report.failure_code(), report.failure_message()};
@@ -104,6 +113,7 @@ int main(int count, char** arguments) {
     return 0;
   }
   liongate::plugin::Plugin plugin({.name = "escape", .version = "0.1.0"});
+  plugin.on("ask for secret", ask_for_secret);
   plugin.on_any(answer);
   return plugin.run();
 }

@@ -1,4 +1,4 @@
-"""F01 to F30: files, descriptors, other processes' folders, and what a grant can be abused for."""
+"""F01 to F31: files, descriptors, other processes' folders, and what a grant can be abused for."""
 
 from __future__ import annotations
 
@@ -43,6 +43,13 @@ def _follow(scene: Any) -> Mapping[str, str]:
 def _daemon_still_writes(scene: Any) -> Mapping[str, str]:
     outcome = scene.stage.ctl("invoke-plugin", "echo", "--input", "x", "--durability", "durable")
     return {"durable call": "written" if outcome.text == "x" else outcome.err}
+
+
+def _ask_for_secret(scene: Any) -> Mapping[str, str]:
+    outcome = scene.stage.ctl("invoke-plugin", scene.name, "--operation", "ask for secret", "--input", "given")
+    events = scene.stage.daemon.events(types=["PermissionDenied"], plugin=scene.name)
+    is_told = any(event.permission_denied.permission == "secret:given" for event in events)
+    return {"host call": f"{outcome.text or outcome.err}, {'and' if is_told else 'without'} an event"}
 
 
 CHECKS: list[Check] = [
@@ -93,4 +100,7 @@ CHECKS: list[Check] = [
           {"instances": fewer(128, "EMFILE"), "watches": fewer(8192, "ENOSPC")}, control=BESIDE,
           scene={"watches_max": 20000}, control_scene={"instances_max": 64, "watches_max": 9000},
           timeout_s=30),
+    check("F31", "a secret that another plugin was given", "N",
+          {"*": INVISIBLE, "host call": one_of("PERMISSION_DENIED, and an event")},
+          afterwards=_ask_for_secret, control=BESIDE, short=True),
 ]

@@ -12,7 +12,7 @@ import socket
 import threading
 from pathlib import Path
 
-from harness import command_line, hosts, paths, processes
+from harness import command_line, hosts, paths, processes, secret_sources, wire
 from harness.daemon import Daemon
 
 ESCAPE_PLUGIN = paths.BUILD / "tests" / "escape"
@@ -72,6 +72,7 @@ class Stage:
         self.ctl: command_line.CommandLine = self.daemon.ctl
         self.ctl.ok("load-plugin", "--manifest", paths.PLUGINS / "echo" / "manifest.toml")
         self.sibling = self.daemon.get("echo")
+        self.keeper = self._load_keeper()
 
     def _write_scratch(self) -> None:
         for name in ("", "secrets", "control", "plugins", "grants"):
@@ -81,6 +82,24 @@ class Stage:
         self.canary.chmod(0o600)
         self.make_grants(self.scratch / "grants")
 
+        self.secret_source = self.scratch / "secrets" / "given"
+        self.secret_source.write_text(secrets.token_hex(16), encoding="utf-8")
+        self.secret_source.chmod(0o600)
+        os.chown(self.secret_source, secret_sources.daemon_uid(), -1)
+
+    def _load_keeper(self) -> wire.Plugin:
+        """A plugin that was given a secret, and runs."""
+        folder = self.scratch / "plugins" / "keeper"
+        folder.mkdir(mode=0o755)
+        shutil.copy(PROGRAM, folder / "escape")
+        (folder / "manifest.toml").write_text(
+            'name = "keeper"\nversion = "0.1.0"\nentry_point = "./escape"\npermissions = ["secret:given"]\n',
+            encoding="utf-8")
+        self.ctl.ok("load-plugin", "--manifest", folder / "manifest.toml")
+        given = self.ctl.ok("invoke-plugin", "keeper", "--operation", "ask for secret", "--input", "given").text
+        assert given == self.secret_source.read_text(encoding="utf-8")
+        return self.daemon.get("keeper")
+
     def _configuration(self) -> str:
         """Nothing is granted but what the suite hands out: whatever else a manifest asks for is to be refused."""
         granted = ["process", "jit", "env:LIONGATE_ESCAPE_GRANTED", f"fs_read:{self.scratch}/grants/*",
@@ -89,7 +108,9 @@ class Stage:
                         for permission in granted)
         # What no policy can grant is refused to these too.
         network = f'network_resolver: "{self.resolver.address}"\nnetwork_internal_ranges: ["127.0.0.0/8"]\n'
-        return f'stop_grace_ms: 500\n{network}policy:\n{rules}  - {{plugin: "greedy-*", allow: true}}\n'
+        given = f"secrets: {{given: {{file: {self.secret_source}}}}}\n"
+        rules += '  - {plugin: "keeper", permission: "secret:given", allow: true}\n'
+        return f'stop_grace_ms: 500\n{given}{network}policy:\n{rules}  - {{plugin: "greedy-*", allow: true}}\n'
 
     def make_grants(self, folder: Path) -> None:
         """A folder to read and one to write, as a manifest would grant them; the same again for each control."""
@@ -150,6 +171,7 @@ class Stage:
             "daemon_config": self.daemon.config, "daemon_program": paths.LIONGATED, "home": paths.HOME,
             "daemon_pid": self.daemon.pid, "sibling_pid": self.sibling.pid, "control_socket": self.daemon.socket,
             "abstract_socket": self.abstract_name, "tcp_port": self.listeners[0].port,
+            "secret_source": self.secret_source, "keeper_pid": self.keeper.pid,
             "setuid_program": (grants / "ro" if grants else ro) / "setuid"}
         scene |= {"granted_name": GRANTED_NAME, "other_name": OTHER_NAME, "rebound_name": REBOUND_NAME,
                   "granted_port": self.greeters[0].port, "second_port": self.greeters[1].port,

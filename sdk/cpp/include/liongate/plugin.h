@@ -107,6 +107,12 @@ class Call {
 
   void output(std::string_view text);  // sends a part of the output ahead of the result, at once
   void output(const Data& data);
+  // The value of a secret as it is now; the plugin needs the permission secret:NAME. Waits for the daemon, which reads
+  // the value where it comes from, each time: ask when it is needed, use it, and let go of it, so that a value that was
+  // changed is the next one used. Throws the daemon's refusal as a Failure: PERMISSION_DENIED, INVALID_CONFIG (nothing
+  // gives it a value), QUEUE_FULL (asked for too often), SHUTTING_DOWN. With a concurrency of 1 and Reader::kRunsCalls
+  // only the handler's own thread may ask.
+  std::string secret(std::string_view name);
   void log(Level level, std::string_view line);  // one line of the plugin's log, attributed to this call
 
  private:
