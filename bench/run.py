@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Measures Liongate beside floors and peers in one run and prints one table; `make bench` builds first.
 
-Usage: bench/run.py [GROUP]...     groups: load invoke log replay memory start      (default: all)
+Usage: bench/run.py [GROUP]...     groups: load invoke observers log replay memory start network      (default: all)
 Environment: BENCH_SECONDS (3) for each point; LIONGATE_LIMITS_DIR, the folder with chain.cc (default ../shared/limits).
 
 Every point is measured in three rounds, ours and its reference in turn; the median of the rounds is shown. Results also
@@ -23,6 +23,7 @@ from pathlib import Path
 import log_peers
 import machine
 import network_peers
+import observers
 import start_peers
 from processes import BenchError, Server, figures_of, processes_of_namespace, proportional_kb, resident_kb
 from table import Row, Target, print_table
@@ -74,9 +75,9 @@ class Bench:
     def daemon_command(self, state):
         return [BUILD / "bin/liongated", "--state-dir", state, "--socket", self.socket, "--environment", "development"]
 
-    def daemon(self, name="state"):
+    def daemon(self, name="state", *words):
         state = self.scratch / name
-        return Server(self.daemon_command(state), self.socket, self.scratch / "daemon.log")
+        return Server([*self.daemon_command(state), *words], self.socket, self.scratch / "daemon.log")
 
     def chain(self, mode):
         command = [self.program("bench_chain"), self.scratch / "chain.sock"]
@@ -212,6 +213,21 @@ class Bench:
                 if name == names[1] and shared_rounds:
                     self.add(group, "limits chain (../shared/limits)", floor[width][key], unit,
                              p99=floor[width]["p99_us"] if width == 1 else None)
+
+    # --- observers ---
+
+    def group_observers(self):
+        group = "Warm call, 1 in flight, while its events are observed"
+        rounds = {name: [] for name in observers.CASES}
+        for index in range(ROUNDS):
+            for name, found in rounds.items():
+                found.append(observers.measure(self, BUILD, name, index, SECONDS / ROUNDS))
+        alone = median_of(rounds["no observer"], "p99_us")
+        for name, found in rounds.items():
+            p99 = median_of(found, "p99_us")
+            self.add(group, name, median_of(found, "p50_us"), "us", p99=p99,
+                     reference="" if name == "no observer" else "p99 alone",
+                     ratio=None if name == "no observer" else p99 / alone)
 
     # --- log and replay ---
 
@@ -365,7 +381,7 @@ class SharedChain:
         return found
 
 
-GROUPS = ("load", "invoke", "log", "replay", "memory", "start", "network")
+GROUPS = ("load", "invoke", "observers", "log", "replay", "memory", "start", "network")
 
 
 def main():

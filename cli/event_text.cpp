@@ -84,6 +84,17 @@ std::string denial_text(const v1::PermissionDenied& denial) {
   return denial.message() + (denial.arguments().empty() ? "" : " (" + denial.arguments() + ")");
 }
 
+std::string gap_text(std::uint64_t first_seq, std::uint64_t last_seq, std::uint64_t count) {
+  return std::to_string(count) + " events, " + std::to_string(first_seq) + " to " + std::to_string(last_seq) +
+         ", were removed before it came to them";
+}
+
+std::string plugins_file_text(const v1::PluginsFileRead& read) {
+  if (!read.error().empty()) return read.path() + " is refused: " + read.error();
+  return read.path() + ": " + std::to_string(read.added_size()) + " added, " + std::to_string(read.changed_size()) +
+         " changed, " + std::to_string(read.removed_size()) + " removed";
+}
+
 std::string delivery_text(const v1::SecretDelivered& delivered) {
   const bool is_asked_for = delivered.how() == "host_call";
   return delivered.name() + " from its " + delivered.source() + (is_asked_for ? ", asked for" : ", as a file");
@@ -134,6 +145,14 @@ std::string system_detail(const v1::Event& event) {
     case v1::Event::kPermissionOverridden:
       return event.permission_overridden().permission() +
              (event.permission_overridden().granted() ? " granted" : " revoked");
+    case v1::Event::kObserverGap:
+      return gap_text(event.observer_gap().first_missing_seq(), event.observer_gap().last_missing_seq(),
+                      event.observer_gap().count());
+    case v1::Event::kObserverCursorReset:
+      return event.observer_cursor_reset().message() + "; it begins with event " +
+             std::to_string(event.observer_cursor_reset().start_seq());
+    case v1::Event::kPluginsFileRead:
+      return plugins_file_text(event.plugins_file_read());
     case v1::Event::kSecretDelivered:
       return delivery_text(event.secret_delivered());
     case v1::Event::kSandboxPosture:

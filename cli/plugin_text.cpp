@@ -1,5 +1,6 @@
 #include "cli/plugin_text.h"
 
+#include <algorithm>
 #include <cstdio>
 #include <ostream>
 
@@ -52,6 +53,21 @@ std::string reason_text(const v1::Plugin& plugin) {
   return plugin.state_reason() + (plugin.state_message().empty() ? "" : ": " + plugin.state_message());
 }
 
+void add_observer(Sheet& sheet, const v1::Plugin& plugin) {
+  const v1::ObserverStatus& status = plugin.observer();
+  const v1::ObserverSettings& settings = plugin.manifest().observer();
+  std::string shown = settings.types().empty() ? "all events" : joined(settings.types());
+  if (!settings.plugin().empty()) shown += " of plugin " + settings.plugin();
+  if (!settings.correlation_id().empty()) shown += " of call " + settings.correlation_id();
+  sheet.add("listed in", status.listed_in());
+  sheet.add("shown", shown);
+  sheet.add("cursor",
+            "event " + std::to_string(status.cursor_seq()) + ", " + std::to_string(status.lag_events()) + " behind");
+  sheet.add("events", std::to_string(status.events_sent()) + " sent, " + std::to_string(status.events_acknowledged()) +
+                          " acknowledged, " + std::to_string(status.events_missed()) + " missed");
+  sheet.add("startup", status.startup_error());
+}
+
 }  // namespace
 
 std::string state_text(v1::PluginState state) {
@@ -64,11 +80,14 @@ std::string state_text(v1::PluginState state) {
 }
 
 void print_plugins(Context& context, const google::protobuf::RepeatedPtrField<v1::Plugin>& plugins) {
-  Table table({"ID", "NAME", "VERSION", "STATE", "RUNTIME", "CALLS", "FAILED", "RESTARTS"});
+  Table table({"ID", "NAME", "VERSION", "STATE", "RUNTIME", "ROLE", "CALLS", "FAILED", "RESTARTS", "CURSOR", "LAG"});
   for (const v1::Plugin& plugin : plugins) {
+    const bool observes = plugin.has_observer();
     table.add({one_line(plugin.plugin_id(), kShortIdBytes), plugin.name(), plugin.version(), state_text(plugin.state()),
-               plugin.manifest().runtime(), std::to_string(plugin.statistics().calls_started()),
-               std::to_string(plugin.statistics().calls_failed()), std::to_string(plugin.restart_count())});
+               plugin.manifest().runtime(), observes ? "observer" : "callable",
+               std::to_string(plugin.statistics().calls_started()), std::to_string(plugin.statistics().calls_failed()),
+               std::to_string(plugin.restart_count()), observes ? std::to_string(plugin.observer().cursor_seq()) : "",
+               observes ? std::to_string(plugin.observer().lag_events()) : ""});
   }
   table.flush(context);
 }
@@ -99,6 +118,7 @@ void print_plugin(Context& context, const v1::Plugin& plugin) {
   sheet.add("capabilities", joined(plugin.capabilities()));
   sheet.add("concurrency", plugin.concurrency() == 0 ? "" : std::to_string(plugin.concurrency()));
   sheet.add("restarts", std::to_string(plugin.restart_count()));
+  if (plugin.has_observer()) add_observer(sheet, plugin);
   sheet.add("calls", std::to_string(statistics.calls_started()) + " started, " +
                          std::to_string(statistics.calls_completed()) + " completed, " +
                          std::to_string(statistics.calls_failed()) + " failed, " +
@@ -126,7 +146,9 @@ void print_health(Context& context, const v1::GetPluginHealthResponse& health) {
   sheet.add("id", health.plugin_id());
   sheet.add("health", health.healthy() ? "healthy" : "unhealthy");
   sheet.add("state", state_text(health.state()));
-  sheet.add("detail", health.detail());
+  const std::string& detail = health.detail();
+  const std::size_t end = detail.find('\n');
+  sheet.add("detail", detail.substr(0, end));
   sheet.add("uptime", uptime_text(health.uptime_s()));
   sheet.add("success rate", percent_text(health.success_rate()));
   sheet.add("error rate", percent_text(health.error_rate()));
@@ -134,6 +156,13 @@ void print_health(Context& context, const v1::GetPluginHealthResponse& health) {
   sheet.add("memory", bytes_text(health.memory_used_bytes()));
   sheet.add("restarts", std::to_string(health.restart_count()));
   sheet.write(context);
+  if (end == std::string::npos) return;
+  context.out << '\n';  // what a plugin says in several lines is a page of its own
+  for (std::size_t at = end + 1; at < detail.size();) {
+    const std::size_t next = std::min(detail.find('\n', at), detail.size());
+    context.out << one_line(detail.substr(at, next - at)) << '\n';
+    at = next + 1;
+  }
 }
 
 void print_log_entry(std::ostream& out, const v1::LogEntry& entry) {

@@ -19,7 +19,7 @@ foreach(section 1 5 7 8)
 endforeach()
 file(GLOB documents CONFIGURE_DEPENDS README.md CHANGELOG.md LICENSE docs/*.md)
 install(FILES ${documents} DESTINATION ${CMAKE_INSTALL_DOCDIR})
-install(FILES config/liongated.yaml config/policy.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
+install(FILES config/liongated.yaml config/policy.yaml config/plugins.yaml DESTINATION ${CMAKE_INSTALL_DOCDIR}/examples)
 
 # liongate_targets_below(OUT FOLDER): every target that FOLDER and the folders below it declare.
 function(liongate_targets_below out folder)

@@ -137,7 +137,9 @@ class ConfigReader {
     sets_log_level_ = read_word("log_level", kLogLevels, config_.log_level);
     read_word("durability", kDurabilities, config_.durability);
     read_policy();
-    read_policy_file();
+    read_optional_path("policy_file", config_.policy_file);
+    read_optional_path("plugins_file", config_.plugins_file);
+    if (const auto strict = reader_.boolean("strict_plugins")) config_.strict_plugins = *strict;
     read_number("invoke_timeout_ms", config_.invoke_timeout_ms, 1, limits::kInvokeTimeoutMsMax);
     read_number("ready_timeout_ms", config_.ready_timeout_ms, 1, kReadyTimeoutMsMax);
     read_number("stop_grace_ms", config_.stop_grace_ms, 0, kStopGraceMsMax);
@@ -392,12 +394,11 @@ class ConfigReader {
   }
 
   // An empty text stands for "beside this file".
-  void read_policy_file() {
-    if (const Node* node = reader_.get("policy_file");
-        node != nullptr && node->is(NodeKind::kString) && node->text.empty()) {
-      config_.policy_file.clear();
+  void read_optional_path(std::string_view key, std::string& target) {
+    if (const Node* node = reader_.get(key); node != nullptr && node->is(NodeKind::kString) && node->text.empty()) {
+      target.clear();
     } else {
-      read_path("policy_file", config_.policy_file, kPathBytesMax);
+      read_path(key, target, kPathBytesMax);
     }
   }
 

@@ -68,6 +68,8 @@ struct DaemonConfig {
   std::vector<PolicyRule> policy;             // see `grants_by_default`
   std::string policy_file;                    // empty: policy.yaml beside the configuration file, if there is one
   std::vector<PolicyRule> policy_file_rules;  // before those of `policy`; see load_policy (policy_file.h)
+  std::string plugins_file;                   // empty: plugins.yaml beside the configuration file, if there is one
+  bool strict_plugins = false;                // an entry of it that fails at the start ends the daemon
   int invoke_timeout_ms = limits::kInvokeTimeoutMsDefault;
   int ready_timeout_ms = limits::kReadyTimeoutMs;
   int stop_grace_ms = limits::kStopGraceMs;

@@ -77,6 +77,10 @@ std::string to_yaml(const DaemonConfig& config) {
                  "policy", policy_text(config.policy));
   writer.text("Rules that come before those of `policy` (docs/policy.md); empty: policy.yaml beside this file, if any.",
               "policy_file", config.policy_file);
+  writer.text("Observers to run (docs/observers.md); empty: plugins.yaml beside this file, if any.", "plugins_file",
+              config.plugins_file);
+  writer.setting("Whether an entry of it that does not start keeps the daemon from starting.", "strict_plugins",
+                 config.strict_plugins ? "true" : "false");
   writer.setting("How long a call may take when its caller does not say.", "invoke_timeout_ms",
                  std::to_string(config.invoke_timeout_ms));
   writer.setting("From the launch of a plugin to its Ready.", "ready_timeout_ms",

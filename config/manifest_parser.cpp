@@ -6,6 +6,7 @@
 #include "config/document.h"
 #include "config/faults.h"
 #include "config/manifest_rules.h"
+#include "config/observer_options.h"
 
 namespace liongate::config {
 namespace {
@@ -31,6 +32,7 @@ class ManifestReader {
     read_entry_point();
     read_runtime();
     read_role();
+    read_observer();
     manifest_.description = plugin_.text("description", kDescriptionBytesMax).value_or("");
     manifest_.author = plugin_.text("author", kAuthorBytesMax).value_or("");
     read_args();
@@ -141,6 +143,17 @@ class ManifestReader {
     }
     plugin_.fault(*plugin_.get("role"), "role", "unknown role `" + *role + "`",
                   suggestion(*role, {"callable", "observer"}, "the roles are callable, observer"));
+  }
+
+  void read_observer() {
+    const Node* node = root_.table("observer");
+    if (node == nullptr) return;
+    if (manifest_.role != Role::kObserver) {
+      root_.fault(*node, "observer", "is for plugins of role observer", "add role = \"observer\", or remove it");
+    }
+    TableReader reader(*node, "observer.", faults_);
+    read_observer_options(reader, faults_, manifest_.observer);
+    for (const Fault& fault : reader.unknown_keys()) faults_.add(fault.line, fault.field, fault.what, fault.remedy);
   }
 
   void read_args() {

@@ -13,12 +13,14 @@
 #include <filesystem>
 #include <thread>
 
+#include "config/plugins_file.h"
 #include "config/policy_file.h"
 #include "daemon/control_socket.h"
 #include "daemon/file_inspector.h"
 #include "daemon/grpc_server.h"
 #include "daemon/launcher_client.h"
 #include "daemon/log_keys.h"
+#include "daemon/plugins_keeper.h"
 #include "daemon/privileges.h"
 #include "daemon/secret_reader.h"
 #include "daemon/service_notify.h"
@@ -78,6 +80,8 @@ class Daemon {
   Result<void> open_log();
   void make_kernel();
   void make_edges();
+  void begin_serving();
+  void read_plugins(const std::string& actor);
   void wait_signal();
   void on_signal(int signal);
   void feed_watchdog();
@@ -100,8 +104,10 @@ class Daemon {
   std::unique_ptr<NetgateClient> netgate_;
   std::unique_ptr<LauncherClient> launcher_;
   std::unique_ptr<FileInspector> inspector_;
+  std::unique_ptr<observation::Observation> observation_;
   std::unique_ptr<SecretReader> secrets_;
   std::unique_ptr<orchestrator::Orchestrator> kernel_;
+  std::unique_ptr<PluginsKeeper> plugins_keeper_;
   std::unique_ptr<LogReaders> readers_;
   std::unique_ptr<GrpcPluginService> plugin_service_;
   std::unique_ptr<GrpcEventService> event_service_;
@@ -114,6 +120,7 @@ class Daemon {
   std::int64_t start_wall_ns_ = 0;
   bool stopping_ = false;
   bool launcher_lost_ = false;
+  std::optional<Error> start_fault_;  // of strict_plugins
 };
 
 Result<void> Daemon::open_log() {
@@ -146,6 +153,7 @@ Result<void> Daemon::open_log() {
   LG_ASSIGN(auto store, snapshot::open_store(snapshot_folder(foundation_.config.state_dir)));
   snapshots_ = std::make_unique<snapshot::SnapshotWriter>(
       snapshot::SnapshotWriter::Parts{io_, clock_, *log_, std::move(store), LIONGATE_VERSION});
+  LG_ASSIGN(observation_, observation::Observation::open(io_, *log_, observers_folder(foundation_.config.state_dir)));
   const event_log::Recovery& recovery = log_->recovery();
   if (recovery.torn_tail) {
     spdlog::warn("recovered the log: {} bytes after event {} in {} were never acknowledged and are dropped",
@@ -168,10 +176,14 @@ void Daemon::make_kernel() {
   secrets_ = std::make_unique<SecretReader>(io_, foundation_.config.secrets);
   kernel_ = std::make_unique<orchestrator::Orchestrator>(
       orchestrator::OrchestratorParts{io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(), environment_value,
-                                      secrets_.get()},
+                                      secrets_.get(), observation_.get()},
       to_settings(foundation_.config));
   kernel_->set_on_warning([](const std::string& text) { spdlog::warn("{}", text); });
   kernel_->set_on_state_change([this](const v1::Event& event) { on_state_change(event); });
+  plugins_keeper_ = std::make_unique<PluginsKeeper>(
+      io_, *kernel_, foundation_.owner_uid,
+      PluginsKeeper::Handlers{[](const std::string& text) { spdlog::warn("{}", text); },
+                              [](const std::string& text) { spdlog::info("{}", text); }});
   launcher_->set_on_denied([this](v1::Event event) { kernel_->record_call_denial(std::move(event)); });
   netgate_ = std::make_unique<NetgateClient>(
       io_, NetgateSource{netgate_path(foundation_.config, foundation_.program_folder), foundation_.netgate_socket},
@@ -273,7 +285,10 @@ void Daemon::wait_signal() {
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) {
     const auto reloaded = reload_config("system");
-    if (!reloaded) spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
+    if (!reloaded) {
+      spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
+      read_plugins("system");
+    }
     return;
   }
   const std::string name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
@@ -311,7 +326,44 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
   secrets_->set_sources(foundation_.config.secrets);
   spdlog::set_level(to_level(foundation_.config.log_level));
   spdlog::info("the configuration was read again: {} keys changed", response.changed_keys_size());
+  read_plugins(actor);
   return response;
+}
+
+void Daemon::read_plugins(const std::string& actor) {
+  plugins_keeper_->set_path(config::plugins_file_path(foundation_.config_path, foundation_.config));
+  plugins_keeper_->read(actor);
+}
+
+// The observers of plugins.yaml are in the list of plugins when we say that we serve; whether they start holds up
+// nobody, unless the operator wants it so.
+void Daemon::begin_serving() {
+  const auto serve = [this] {
+    if (stopping_) return;
+    health_service_->set_serving(true);
+    feed_watchdog();
+    notify_.ready();
+    spdlog::info("liongated {} serves on {} ({}, {})", LIONGATE_VERSION, foundation_.config.socket,
+                 config::name_of(foundation_.config.environment), foundation_.is_rootless ? "rootless" : "root");
+  };
+  const auto judge = [this, serve](const PluginsKeeper::Outcome& outcome) {
+    const bool is_strict = foundation_.config.strict_plugins || outcome.strict;
+    if (!is_strict) return;
+    if (!outcome.fault) {
+      serve();
+      return;
+    }
+    start_fault_ = make_error(Reason::kInvalidConfig, outcome.fault->message)
+                       .with_hint("strict_plugins is set: mend plugins.yaml, or leave it out");
+    shut_down("strict_plugins");
+  };
+  plugins_keeper_->set_path(config::plugins_file_path(foundation_.config_path, foundation_.config));
+  plugins_keeper_->read(
+      "system",
+      [this, serve](bool is_strict) {
+        if (!is_strict && !foundation_.config.strict_plugins) serve();
+      },
+      judge);
 }
 
 void Daemon::feed_watchdog() {
@@ -366,17 +418,15 @@ Result<void> Daemon::run() {
   launcher_->start();
   control_socket_->start();
   kernel_->run();
-  health_service_->set_serving(true);
-  feed_watchdog();
-  notify_.ready();
-  spdlog::info("liongated {} serves on {} ({}, {})", LIONGATE_VERSION, foundation_.config.socket,
-               config::name_of(foundation_.config.environment), foundation_.is_rootless ? "rootless" : "root");
+  begin_serving();
   run_loop();
   if (stopper_.joinable()) stopper_.join();
   readers_->stop();
+  observation_->stop();
   snapshots_.reset();  // what it still writes, it writes before the log is closed
   LG_TRY(log_->close());
   spdlog::info("stopped");
+  if (start_fault_) return std::move(*start_fault_);
   if (launcher_lost_) return make_error(Reason::kInternal, "liongate-launcher ended while the daemon ran");
   return {};
 }
@@ -388,6 +438,9 @@ std::string log_folder(const std::string& state_dir) {
 }
 std::string snapshot_folder(const std::string& state_dir) {
   return state_dir + "/snapshots";
+}
+std::string observers_folder(const std::string& state_dir) {
+  return state_dir + "/observers";
 }
 
 std::string program_folder() {

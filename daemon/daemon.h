@@ -43,9 +43,10 @@ Result<Foundation> lay_foundation(config::DaemonConfig config, std::string confi
 // Serves until SIGTERM, SIGINT or Shutdown. Returns when everything has stopped in order and the log is sealed.
 Result<void> run_daemon(Foundation foundation);
 
-// Where the event log, and the snapshots of what it made, are within a state folder.
+// Where the event log, the snapshots of what it made, and the cursors of observers are within a state folder.
 std::string log_folder(const std::string& state_dir);
 std::string snapshot_folder(const std::string& state_dir);
+std::string observers_folder(const std::string& state_dir);
 
 // The folder of the running program and the launcher that belongs to it.
 std::string program_folder();

@@ -13,9 +13,11 @@
 #include "config/manifest_parser.h"
 #include "daemon/folder_digest.h"
 #include "daemon/manifest_message.h"
+#include "daemon/module_finder.h"
 #include "kernel/base/limits.h"
 #include "kernel/base/paths.h"
 #include "kernel/base/sys.h"
+#include "kernel/registry/role.h"
 
 namespace liongate::daemon {
 
@@ -93,10 +95,12 @@ void FileInspector::inspect(registry::PluginSource source, std::function<void(Re
 
 void FileInspector::digest(const v1::PluginLoaded& loaded, std::function<void(Result<std::string>)> done) {
   if (!admit(done)) return;
-  boost::asio::post(worker_, [this, folder = loaded.folder(), done = std::move(done)]() mutable {
-    Result<std::string> result = digest_folder(opener_, digests_, folder);
+  const std::string what = loaded.is_lone_file() ? loaded.entry_point_path() : loaded.folder();
+  boost::asio::post(worker_, [this, what, is_file = loaded.is_lone_file(), done = std::move(done)]() mutable {
+    Result<std::string> result =
+        is_file ? digest_file(opener_, digests_, what) : digest_folder(opener_, digests_, what);
     if (!result && result.error().reason == Reason::kInternal) {
-      result = no_entry_point(folder, "cannot be read: " + result.error().message);
+      result = no_entry_point(what, "cannot be read: " + result.error().message);
     }
     boost::asio::post(kernel_, [this, result = std::move(result), done = std::move(done)]() mutable {
       --jobs_;
@@ -107,22 +111,30 @@ void FileInspector::digest(const v1::PluginLoaded& loaded, std::function<void(Re
 
 Result<v1::PluginLoaded> FileInspector::inspect_now(const registry::PluginSource& source) {
   v1::PluginLoaded loaded;
-  LG_ASSIGN(const Manifest manifest, read_manifest(source, loaded));
+  LG_ASSIGN(const registry::PluginSource found,
+            source.listing ? find_module(opener_, source) : Result<registry::PluginSource>(source));
+  LG_ASSIGN(const Manifest manifest, read_manifest(found, loaded));
+  if (source.listing) {
+    LG_TRY(apply_listing(*source.listing, loaded));
+  }
   const std::string& runtime = loaded.manifest().runtime();
   if (runtime != "native" && runtime != "python" && runtime != "command") {
     return make_error(Reason::kUnimplemented, "runtime \"" + runtime + "\" is not offered by this version")
         .with_hint("native, python and command are");
   }
-  if (loaded.manifest().role() != "callable") {
-    return make_error(Reason::kUnimplemented,
-                      "role \"" + loaded.manifest().role() + "\" is not offered by this version")
-        .with_hint("callable is");
+  if (registry::is_observer(loaded.manifest()) && runtime == "command") {
+    return make_error(Reason::kInvalidManifest,
+                      "role observer: a command is started for calls, and an observer has none")
+        .with_hint("write it for runtime native or python; see docs/observers.md");
   }
-  LG_TRY(check_plugin_folder(source, loaded));
+  LG_TRY(check_plugin_folder(found, loaded));
   choose_entry_point(manifest, loaded);
   LG_TRY(check_entry_point(loaded));
-  loaded.set_config_json(default_config_json(loaded.manifest().configuration_schema_json()));
-  LG_ASSIGN(*loaded.mutable_digest_sha256(), digest_folder(opener_, digests_, loaded.folder()));
+  const std::string defaults = default_config_json(loaded.manifest().configuration_schema_json());
+  loaded.set_config_json(source.listing ? merged_json(defaults, source.listing->config_json()) : defaults);
+  LG_ASSIGN(*loaded.mutable_digest_sha256(), loaded.is_lone_file()
+                                                 ? digest_file(opener_, digests_, loaded.entry_point_path())
+                                                 : digest_folder(opener_, digests_, loaded.folder()));
   return loaded;
 }
 
@@ -163,7 +175,10 @@ Result<void> FileInspector::check_plugin_folder(const registry::PluginSource& so
   struct stat info {};
   if (::fstat(fd->get(), &info) != 0) return make_errno_error(Reason::kInternal, "stat " + given, errno);
   LG_ASSIGN(const std::string folder, path_of(*fd));
-  LG_TRY(check_folder(folder, info, source.caller_uid, rules_));
+  // Of the folder of a lone file the plugin sees nothing else: it may well be the one of our configuration.
+  loaded.set_is_lone_file(source.listing && is_lone_module(*source.listing, folder));
+  const FolderRules rules = loaded.is_lone_file() ? FolderRules{rules_.daemon_uid, {}} : rules_;
+  LG_TRY(check_folder(folder, info, source.caller_uid, rules));
   loaded.set_folder(folder);
   return {};
 }

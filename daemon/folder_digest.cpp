@@ -127,4 +127,13 @@ Result<std::string> digest_folder(FileOpener& opener, DigestCache& cache, const 
   return walk.digest.finish_hex();
 }
 
+Result<std::string> digest_file(FileOpener& opener, DigestCache& cache, const std::string& path) {
+  Walk walk{opener, cache, {}, 0, 0};
+  LG_ASSIGN(const UniqueFd fd, opener.open(path, sandbox::OpenKind::kFile));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return make_errno_error(Reason::kInternal, "stat " + path, errno);
+  LG_TRY(add_contents(walk, path, info));
+  return walk.digest.finish_hex();
+}
+
 }  // namespace liongate::daemon

@@ -16,4 +16,7 @@ namespace liongate::daemon {
 
 Result<std::string> digest_folder(FileOpener& opener, DigestCache& cache, const std::string& folder);
 
+// Of a single file: its name does not count, what is beside it neither.
+Result<std::string> digest_file(FileOpener& opener, DigestCache& cache, const std::string& path);
+
 }  // namespace liongate::daemon

@@ -1,5 +1,7 @@
 #include "daemon/launch_planner.h"
 
+#include "daemon/module_finder.h"
+
 #include "kernel/base/limits.h"
 #include "kernel/base/paths.h"
 #include "netgate/grants.h"
@@ -148,7 +150,9 @@ Result<void> LaunchPlanner::add_program(const v1::PluginLoaded& loaded, const st
     request.binds.push_back(
         {layout_.python_sdk_folder, kPythonSdkFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, false});
     request.executable = layout_.python_program;
-    request.arguments = {layout_.python_program, "-I", "-B", std::string(kPythonSdkFolder) + "/bootstrap.py", entry};
+    request.arguments = {layout_.python_program, "-I", "-B", std::string(kPythonSdkFolder) + "/bootstrap.py"};
+    for (std::string& word : module_words(loaded)) request.arguments.push_back(std::move(word));
+    request.arguments.push_back(entry);
   } else {
     const bool command = manifest.runtime() == "command";
     if (command || loaded.link_kind() == v1::LINK_KIND_SCRIPT) {
@@ -182,7 +186,7 @@ void LaunchPlanner::add_grants(const v1::PluginLoaded& loaded, sandbox::LaunchRe
       };
       const std::string path = without_slash(source.string());
       const auto access = kind == "fs_write" ? sandbox::Access::kReadWrite : sandbox::Access::kReadOnly;
-      if (is_inside(path, loaded.folder())) {
+      if (is_inside(path, loaded.folder()) && !loaded.is_lone_file()) {
         // The folder is executable at /plugin: what is granted below it must not be, wherever it is looked at.
         request.binds.push_back(
             {path, kPluginFolder + path.substr(loaded.folder().size()), access, sandbox::Presence::kRequired, false});
@@ -242,8 +246,9 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
   request.descriptor_count = static_cast<std::uint32_t>(descriptor_count);
   request.allow_processes = manifest.runtime() == "command";
   LG_TRY(add_program(loaded, input_argument, request));
-  request.binds.push_back(
-      {loaded.folder(), kPluginFolder, sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
+  request.binds.push_back({loaded.is_lone_file() ? loaded.entry_point_path() : loaded.folder(),
+                           loaded.is_lone_file() ? inside_entry(loaded) : std::string(kPluginFolder),
+                           sandbox::Access::kReadOnly, sandbox::Presence::kRequired, true});
   add_grants(loaded, request);
   add_learning(request);
   LG_TRY(add_network(loaded, request));

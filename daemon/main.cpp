@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <optional>
 
+#include "config/plugins_file.h"
 #include "config/policy_file.h"
 #include "daemon/daemon.h"
 #include "daemon/grpc_event_service.h"
@@ -43,6 +44,7 @@ struct Words {
   bool verify_state = false;
   bool print_config = false;
   bool check_config = false;
+  bool print_plugins = false;
   bool check_host = false;
   bool list_failpoints = false;
 };
@@ -81,6 +83,22 @@ Result<DaemonConfig> configure(const Words& words, std::string& path) {
   if (!words.state_dir.empty()) config.state_dir = words.state_dir;
   if (!words.socket.empty()) config.socket = words.socket;
   return config;
+}
+
+// What plugins.yaml says, or that it is valid and what in it is odd.
+int show_plugins(const DaemonConfig& config, const std::string& config_path, bool only_check) {
+  const std::string path = config::plugins_file_path(config_path, config);
+  const auto plugins =
+      path.empty() ? Result<config::PluginsFile>(config::PluginsFile{}) : config::load_plugins_file(path);
+  if (!plugins) return fail(plugins.error());
+  for (const std::string& warning : plugins->warnings) std::fprintf(stderr, "liongated: %s\n", warning.c_str());
+  if (only_check) {
+    std::printf("%s: valid\n", config_path.c_str());
+    if (!plugins->entries.empty()) std::printf("%s: valid, %zu plugins\n", path.c_str(), plugins->entries.size());
+  } else {
+    std::fputs(config::to_yaml(*plugins).c_str(), stdout);
+  }
+  return 0;
 }
 
 constexpr std::chrono::seconds kQuiet{2};  // what is done sooner needs no progress
@@ -242,7 +260,9 @@ void declare(CLI::App& app, Words& words) {
   app.add_option("--environment", words.environment, "development, testing, staging or production (default)")
       ->type_name("NAME");
   app.add_flag("--print-config", words.print_config, "print the configuration in force as YAML and end");
-  app.add_flag("--check-config", words.check_config, "check the configuration and end: 0 valid, 7 invalid");
+  app.add_flag("--check-config", words.check_config,
+               "check the configuration, the policy file and plugins.yaml, and end: 0 valid, 7 invalid");
+  app.add_flag("--print-plugins", words.print_plugins, "print plugins.yaml as it is understood, as YAML, and end");
   CLI::Option* const verify =
       app.add_option("--verify-log", words.verify_folder, "check a log that no daemon writes, and end");
   verify->type_name("DIR");
@@ -321,10 +341,7 @@ int main(int argc, char** argv) {
     std::fputs(config::to_yaml(*config).c_str(), stdout);
     return 0;
   }
-  if (words.check_config) {
-    std::printf("%s: valid\n", config_path.c_str());
-    return 0;
-  }
+  if (words.check_config || words.print_plugins) return show_plugins(*config, config_path, words.check_config);
   if (const auto armed = arm_failpoint(config->environment); !armed) return fail(armed.error());
   auto foundation = daemon::lay_foundation(std::move(*config), config_path, words.service);
   if (!foundation) return fail(foundation.error());

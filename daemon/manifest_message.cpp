@@ -6,6 +6,18 @@
 
 namespace liongate::daemon {
 
+v1::ObserverSettings to_message(const ObserverOptions& options) {
+  v1::ObserverSettings message;
+  for (const std::string& type : options.types) message.add_types(type);
+  message.set_plugin(options.plugin);
+  message.set_correlation_id(options.correlation_id);
+  message.set_start(options.start);
+  message.set_ack_timeout_ms(options.ack_timeout_ms);
+  message.set_retries(options.retries);
+  message.set_on_error(options.on_error);
+  return message;
+}
+
 v1::Manifest to_message(const Manifest& manifest) {
   v1::Manifest message;
   message.set_name(manifest.name);
@@ -36,6 +48,7 @@ v1::Manifest to_message(const Manifest& manifest) {
   for (const std::string& pointer : manifest.log.redact) log.add_redact(pointer);
   if (manifest.log.payload_bytes_max) log.set_payload_bytes_max(*manifest.log.payload_bytes_max);
   for (const std::string& name : manifest.log.secrets) log.add_secrets(name);
+  if (manifest.role == Role::kObserver) *message.mutable_observer() = to_message(manifest.observer);
   return message;
 }
 
@@ -75,6 +88,24 @@ Result<Manifest> from_message(const v1::Manifest& message, const config::HostCap
   if (log.has_payload_bytes_max()) json["log"]["payload_bytes_max"] = log.payload_bytes_max();
   if (log.secrets_size() > 0) {
     json["log"]["secrets"] = std::vector<std::string>(log.secrets().begin(), log.secrets().end());
+  }
+  if (message.has_observer()) {
+    const v1::ObserverSettings& observer = message.observer();
+    auto& table = json["observer"] = nlohmann::ordered_json::object();
+    if (observer.types_size() > 0) {
+      table["filter"]["types"] = std::vector<std::string>(observer.types().begin(), observer.types().end());
+    }
+    if (!observer.plugin().empty()) table["filter"]["plugin"] = observer.plugin();
+    if (!observer.correlation_id().empty()) table["filter"]["correlation_id"] = observer.correlation_id();
+    const bool is_number = observer.start().find_first_not_of("0123456789") == std::string::npos;
+    if (is_number && !observer.start().empty() && observer.start().size() < 19) {
+      table["start"] = std::stoll(observer.start());
+    } else if (!observer.start().empty()) {
+      table["start"] = observer.start();
+    }
+    if (observer.ack_timeout_ms() > 0) table["ack_timeout_ms"] = observer.ack_timeout_ms();
+    if (observer.retries() > 0) table["retries"] = observer.retries();
+    if (!observer.on_error().empty()) table["on_error"] = observer.on_error();
   }
   if (!message.configuration_schema_json().empty()) {
     const auto schema = nlohmann::ordered_json::parse(message.configuration_schema_json(), nullptr, false);

@@ -13,6 +13,7 @@
 namespace liongate::daemon {
 
 v1::Manifest to_message(const Manifest& manifest);
+v1::ObserverSettings to_message(const ObserverOptions& options);
 
 // An inline manifest goes through the same parser as a file: it is spelled as JSON first.
 Result<Manifest> from_message(const v1::Manifest& message, const config::HostCapacity& host = {});

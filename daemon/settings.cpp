@@ -67,6 +67,8 @@ v1::ReloadConfigResponse compare(const config::DaemonConfig& before, const confi
   changed(before.policy != after.policy, "policy");
   changed(before.policy_file != after.policy_file || before.policy_file_rules != after.policy_file_rules,
           "policy_file");
+  changed(before.plugins_file != after.plugins_file, "plugins_file");
+  changed(before.strict_plugins != after.strict_plugins, "strict_plugins");
   changed(before.log_retention_bytes_max != after.log_retention_bytes_max, "log_retention_bytes_max");
   changed(before.log_retention_age_max_s != after.log_retention_age_max_s, "log_retention_age_max");
   changed(before.log_payload_bytes_max != after.log_payload_bytes_max, "log_payload_bytes_max");

@@ -47,7 +47,7 @@ _liongatectl() {
         PluginLoadFailed PluginStarted PluginStopping PluginStopped PluginUnloaded PluginReloaded PluginFailed
         InstanceCreated InstanceCrashed InstanceRestarted PluginInvoked PluginResult PluginError PluginLog
         PermissionDenied PermissionsGranted PermissionOverridden SecretDelivered SandboxPosture
-        PluginConfigChanged ConfigChanged' -- "$cur")
+        PluginConfigChanged ConfigChanged PluginsFileRead ObserverGap ObserverCursorReset' -- "$cur")
       return
       ;;
     --environment)

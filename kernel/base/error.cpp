@@ -44,13 +44,17 @@ constexpr std::array kReasons = {
     ReasonTraits{R::kDaemonRestarted, "DAEMON_RESTARTED", S::kAborted, X::kPluginFailed, kInvoke},
     ReasonTraits{R::kLogCorrupt, "LOG_CORRUPT", S::kDataLoss, X::kFailure, ""},
     ReasonTraits{R::kUnimplemented, "UNIMPLEMENTED", S::kUnimplemented, X::kFailure, ""},
+    ReasonTraits{R::kModuleNotFound, "MODULE_NOT_FOUND", S::kFailedPrecondition, X::kInvalid, kLoad},
+    ReasonTraits{R::kSymbolNotFound, "SYMBOL_NOT_FOUND", S::kFailedPrecondition, X::kInvalid, kLoad},
+    ReasonTraits{R::kNotAPlugin, "NOT_A_PLUGIN", S::kFailedPrecondition, X::kInvalid, kLoad},
+    ReasonTraits{R::kBadModulePath, "BAD_MODULE_PATH", S::kInvalidArgument, X::kInvalid, kLoad},
 };
 
 constexpr bool table_is_in_enum_order() {
   for (std::size_t i = 0; i < kReasons.size(); ++i) {
     if (static_cast<std::size_t>(kReasons[i].reason) != i) return false;
   }
-  return kReasons.size() == static_cast<std::size_t>(R::kUnimplemented) + 1;
+  return kReasons.size() == static_cast<std::size_t>(R::kBadModulePath) + 1;
 }
 static_assert(table_is_in_enum_order(), "every reason has exactly one row, in the order of the enum");
 

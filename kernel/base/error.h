@@ -64,6 +64,10 @@ enum class Reason : std::uint8_t {
   kDaemonRestarted,
   kLogCorrupt,
   kUnimplemented,
+  kModuleNotFound,  // of an entry of plugins.yaml, as the next three
+  kSymbolNotFound,
+  kNotAPlugin,
+  kBadModulePath,
 };
 
 // Exit codes of liongatectl and liongated (contract.md, "CLI").

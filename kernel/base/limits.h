@@ -50,7 +50,7 @@ inline constexpr int kStopGraceMs = 5'000;      // between the Shutdown frame an
 inline constexpr int kLaunchTimeoutMs = 5'000;  // the launcher's own steps
 
 inline constexpr std::size_t kPingsMax = 64;  // health checks of one plugin that wait for its Pong
-inline constexpr std::size_t kPongDetailBytesMax = 1024;
+inline constexpr std::size_t kPongDetailBytesMax = 8 * 1024;
 inline constexpr int kHealthTimeoutMs = 2'000;            // for the Pong
 inline constexpr std::size_t kCommandsPerPluginMax = 16;  // start, stop, reload, ... that wait for the one at work
 
@@ -152,6 +152,23 @@ inline constexpr std::size_t kNoteSignaturesMax = 16;
 inline constexpr std::size_t kNoteKeyNameBytesMax = 256;
 inline constexpr unsigned kLogKeysMax = 9999;                   // that one log may have had
 inline constexpr int kLogCheckpointIntervalMsDefault = 60'000;  // between events and the checkpoint that covers them
+
+// --- observers and plugins.yaml ---
+inline constexpr std::size_t kPluginsFileBytesMax = 4U * 1024 * 1024;
+inline constexpr std::size_t kPluginsFileEntriesMax = 1000;
+inline constexpr std::size_t kModulePathBytesMax = 4096;
+inline constexpr std::size_t kModuleFoldersMax = 16;
+inline constexpr std::size_t kPluginConfigBytesMax = 64 * 1024;           // of one entry, as JSON
+inline constexpr std::size_t kObserverWindowEventsMax = 1024;             // sent and not acknowledged
+inline constexpr std::size_t kObserverWindowBytesMax = 4U * 1024 * 1024;  // the same; one event always fits
+inline constexpr std::size_t kObserverChunkBytes = 64 * 1024;             // of frames made at a time: what a pipe takes
+inline constexpr std::size_t kObserverControlBytesMax = 64 * 1024;  // frames of other kinds that wait for its pipe
+inline constexpr int kObserverGatherMs = 5;                         // events that come within it are sent together
+inline constexpr int kObserverAckTimeoutMsDefault = 30'000;
+inline constexpr int kObserverAckTimeoutMsMax = 60 * 60 * 1000;
+inline constexpr std::uint32_t kObserverRetriesMax = 100;
+inline constexpr int kObserverDenialIntervalMs =
+    10'000;  // refused requests of an observer: one event each, with a count
 
 // --- edges ---
 inline constexpr std::size_t kConnectionsMax = 1024;

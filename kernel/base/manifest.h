@@ -59,6 +59,19 @@ struct Permission {
   std::string text;
 };
 
+// What an observer is shown and how it is fed; unset members mean the default.
+struct ObserverOptions {
+  std::vector<std::string> types;  // of events, any of them; none: all
+  std::string plugin;              // id or name; empty: all
+  std::string correlation_id;      // empty: all
+  std::string start;               // "beginning", "now" or a sequence number; empty: now
+  std::uint32_t ack_timeout_ms = 0;
+  std::uint32_t retries = 0;  // of an event that the observer fails at
+  std::string on_error;       // "continue" or "stop"; empty: continue
+
+  bool operator==(const ObserverOptions&) const = default;
+};
+
 struct Manifest {
   std::string name;
   std::string version;
@@ -74,6 +87,7 @@ struct Manifest {
   std::vector<std::string> tags;
   ManifestLimits limits;
   ManifestLog log;
+  ObserverOptions observer;  // of role observer
   std::map<std::string, std::string> dependencies;
   std::string configuration_schema_json;  // empty: the plugin declares none
   std::vector<std::string> warnings;      // unknown keys and the like, worth telling but no reason to refuse

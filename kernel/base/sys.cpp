@@ -87,6 +87,12 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> bytes, std::uint64_t of
   return have;
 }
 
+Result<UniqueFd> duplicate(int fd) {
+  const int copy = ::fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  if (copy < 0) return make_errno_error(Reason::kInternal, "duplicate a descriptor", errno);
+  return UniqueFd(copy);
+}
+
 Result<void> set_nonblocking(int fd) {
   const int flags = ::fcntl(fd, F_GETFL);
   if (flags < 0 || ::fcntl(fd, F_SETFL, flags | O_NONBLOCK) != 0) return failed("fcntl", "O_NONBLOCK");

@@ -38,6 +38,9 @@ Result<std::size_t> read_at(int fd, std::span<std::byte> bytes, std::uint64_t of
 
 Result<void> set_nonblocking(int fd);
 
+// Another descriptor of what `fd` stands for, O_CLOEXEC.
+Result<UniqueFd> duplicate(int fd);
+
 // What tools (ps -L, top, gdb) and last words call the calling thread; at most 15 bytes are shown.
 void name_thread(const char* name);
 

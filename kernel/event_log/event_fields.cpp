@@ -97,7 +97,10 @@ bool read_fields(std::string_view event, EventFields& fields) {
   fields = {};
   wire::FieldWalk walk(event);
   while (walk.next()) {
-    if (!walk.is_bytes()) continue;
+    if (!walk.is_bytes()) {
+      fields.from_observer = fields.from_observer || walk.field() == Event::kFromObserverFieldNumber;
+      continue;
+    }
     switch (walk.field()) {
       case Event::kTypeFieldNumber:
         fields.type = walk.bytes();

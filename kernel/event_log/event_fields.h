@@ -19,6 +19,7 @@ struct EventFields {
   std::string_view actor;
   std::string_view payload;  // the serialised payload message
   int payload_field = 0;     // its number in Event
+  bool from_observer = false;
 };
 bool read_fields(std::string_view event, EventFields& fields);
 

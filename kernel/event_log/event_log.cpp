@@ -218,6 +218,11 @@ Result<std::unique_ptr<EventQuery>> EventLog::query(Filter filter) const {
   return make_query(impl_->storage_, impl_->catalog_, std::move(filter));
 }
 
+Result<std::unique_ptr<EventQuery>> EventLog::follow(Filter filter) const {
+  LG_TRY(check_filter(filter));
+  return make_query(impl_->storage_, impl_->catalog_, std::move(filter));
+}
+
 std::uint64_t EventLog::add_commit_listener(std::function<void(EventSeq committed_seq)> listener) {
   return impl_->writer_.add_listener(std::move(listener));
 }

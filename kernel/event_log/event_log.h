@@ -205,6 +205,8 @@ class EventLog {
   // A query (kernel/event_log/query.h) over what matches. kInvalidArgument where `filter` cannot be meant. What was
   // appended before this call and waits for no disk is synced first, for at most limits::kReadBarrierMs.
   Result<std::unique_ptr<EventQuery>> query(Filter filter) const;
+  // The same for who follows the log: nothing is synced for it, and a cursor behind the end waits until it is reached.
+  Result<std::unique_ptr<EventQuery>> follow(Filter filter) const;
 
   // Calls `listener` on the writer thread after each sync, with the last durable number; it must only post.
   // Returns a token for remove_commit_listener, which returns only when the listener is no longer running.

@@ -49,15 +49,23 @@ void HostCalls::take(PluginInstance& instance, const v1::HostCall& call, const s
                       .with_hint("at most " + std::to_string(limits::kHostCallsInFlightMax) + " and " +
                                  std::to_string(limits::kHostCallsPerSecondMax) + "; ask again in a moment"));
   }
+  if (record_.is_observer()) {  // it looks at events, and what it would ask for makes some
+    deny(shown(call.method()), "callable", {instance.weak_from_this(), call.host_call_id(), asked_by(instance)});
+    return;
+  }
   if (call.method() != "secret") {
     return refuse(
         make_error(Reason::kUnimplemented, "host call \"" + shown(call.method()) + "\" is not offered by this daemon"));
   }
-  Asked asked{instance.weak_from_this(), call.host_call_id(),
-              plugin_event("SecretDelivered", record_, "plugin:" + record_.name())};
-  asked.origin.set_instance_id(instance.id().str());
+  Asked asked{instance.weak_from_this(), call.host_call_id(), asked_by(instance)};
   asked.origin.set_correlation_id(correlation_id);
   give_secret(call.request(), std::move(asked));
+}
+
+v1::Event HostCalls::asked_by(const PluginInstance& instance) const {
+  v1::Event event = plugin_event("SecretDelivered", record_, "plugin:" + record_.name());
+  event.set_instance_id(instance.id().str());
+  return event;
 }
 
 bool HostCalls::is_in_rate() {
@@ -127,21 +135,28 @@ void HostCalls::deny(const std::string& method, const std::string& permission, c
     record_denial(kind, denials, asked.origin);
   }
   if (const auto instance = asked.instance.lock()) {
-    answer_host_call(
-        *instance, asked.id,
-        make_error(Reason::kPermissionDenied, "plugin " + record_.name() + " has no permission \"" + permission + "\"")
-            .with_hint("ask for it in the manifest, and have the operator grant it"));
+    Error error =
+        make_error(Reason::kPermissionDenied,
+                   record_.is_observer() ? "host call \"" + method + "\" is not for observers"
+                                         : "plugin " + record_.name() + " has no permission \"" + permission + "\"");
+    if (!record_.is_observer()) error.hint = "ask for it in the manifest, and have the operator grant it";
+    answer_host_call(*instance, asked.id, error);
   }
 }
 
 void HostCalls::record_denial(const std::string& permission, Denials& denials, v1::Event event) {
   event.set_type("PermissionDenied");
   v1::PermissionDenied& denial = *event.mutable_permission_denied();
-  denial.set_permission(permission);
-  denial.set_rule("host call: not granted");
-  denial.set_message("host call " + denials.method + " was refused" +
-                     (denials.untold > 1 ? " " + std::to_string(denials.untold) + " times" : "") +
-                     ": it needs the permission \"" + permission + "\"");
+  const std::string refused = "host call " + denials.method + " was refused" +
+                              (denials.untold > 1 ? " " + std::to_string(denials.untold) + " times" : "") + ": ";
+  if (record_.is_observer()) {
+    denial.set_rule("role");
+    denial.set_message(refused + "plugin " + record_.name() + " is an observer, which changes nothing");
+  } else {
+    denial.set_permission(permission);
+    denial.set_rule("host call: not granted");
+    denial.set_message(refused + "it needs the permission \"" + permission + "\"");
+  }
   denial.set_action("host call " + denials.method);
   denial.set_count(denials.untold);
   // Where the log takes no new work the call is refused all the same, and that the log is read-only is told elsewhere.

@@ -47,6 +47,7 @@ class HostCalls {
   };
 
   bool is_in_rate();
+  v1::Event asked_by(const supervision::PluginInstance& instance) const;
   void give_secret(const std::string& name, Asked asked);
   void give_value(const Asked& asked, policy::SecretValue value);
   bool has(const std::string& permission) const;

@@ -77,12 +77,20 @@ void InstanceStart::on_instance_ready(PluginInstance& instance, const v1::Ready&
                                 std::to_string(limits::kReadyBytesMax) + " bytes in all"));
     return;
   }
+  const auto& features = ready.features();
+  if (instance.is_observer() && std::find(features.begin(), features.end(), "on_event") == features.end()) {
+    instance.end(make_error(Reason::kLoadFailure,
+                            "plugin " + instance.name() + " is an observer, and its Ready does not declare on_event")
+                     .with_hint("derive it from PluginBase and give it on_event; see docs/observers.md"));
+    return;
+  }
   ReadyInstance result;
   result.instance = instance_;
   *result.started.mutable_operations() = ready.operations();
   for (const v1::Capability& capability : ready.capabilities()) result.started.add_capabilities(capability.name());
   result.started.set_concurrency(std::clamp<std::uint32_t>(ready.concurrency(), 1, limits::kConcurrencyMax));
   result.started.set_sdk(ready.sdk());
+  if (instance.is_observer()) result.started.set_startup_error(to_utf8(ready.startup_error()));
   result.started.set_pid(instance.pid());
   result.started.set_start_time_ms(
       std::chrono::duration<double, std::milli>(clock_.now() - instance.launch_time()).count());

@@ -3,14 +3,35 @@
 #include <algorithm>
 
 #include "kernel/base/failpoint.h"
+#include "kernel/registry/role.h"
 
 namespace liongate::orchestrator {
+
+// Calls are left out: they are many, and none is an observer's.
+void Journal::mark_observer(v1::Event& event) const {
+  using P = v1::Event::PayloadCase;
+  switch (event.payload_case()) {
+    case P::kPluginInvoked:
+    case P::kPluginResult:
+    case P::kPluginError:
+      return;
+    case P::kPluginLoaded:
+      event.set_from_observer(registry::is_observer(event.plugin_loaded().manifest()));
+      return;
+    default:
+      break;
+  }
+  if (event.plugin_id().empty()) return;
+  const registry::PluginRecord* record = registry_.find(event.plugin_id());
+  event.set_from_observer(record != nullptr && record->is_observer());
+}
 
 Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, event_log::RecordUse use) {
   if (!registry_.allows(event)) {
     return make_error(Reason::kIllegalTransition,
                       "plugin " + event.plugin_name() + ": " + event.type() + " is not possible in its present state");
   }
+  mark_observer(event);
   if (!secrets_.empty()) secrets_.hide(event);
   LG_ASSIGN(const EventSeq seq, log_.append(event, sync, use));
   bytes_recorded_ += static_cast<std::uint64_t>(event.GetCachedSize());

@@ -47,6 +47,8 @@ class Journal {
   event_log::EventLog& log() { return log_; }
 
  private:
+  void mark_observer(v1::Event& event) const;
+
   struct Waiter {
     EventSeq seq;
     std::function<void()> then;

@@ -6,6 +6,7 @@
 #include <boost/asio/io_context.hpp>
 
 #include "kernel/base/clock.h"
+#include "kernel/observation/observation.h"
 #include "kernel/orchestrator/call.h"
 #include "kernel/orchestrator/journal.h"
 #include "kernel/orchestrator/secret_delivery.h"
@@ -41,6 +42,7 @@ struct KernelContext {
   Journal& journal;
   policy::Secrets& secrets;
   SecretDelivery& secret_delivery;
+  observation::Observation* observation;  // null: observers are not offered
   Settings settings;
 };
 

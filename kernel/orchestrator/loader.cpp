@@ -1,5 +1,8 @@
 #include "kernel/orchestrator/loader.h"
 
+#include <algorithm>
+#include <charconv>
+
 #include "kernel/base/utf8.h"
 #include "kernel/orchestrator/plugin_actor.h"
 
@@ -69,6 +72,15 @@ Result<void> Loader::check(Load& load) {
         .with_hint("rename the folder or file");
   }
   const std::string& name = load.loaded.manifest().name();
+  const bool is_observer = registry::is_observer(load.loaded.manifest());
+  if (is_observer && context_.observation == nullptr) {
+    return make_error(Reason::kUnimplemented, "observers are not offered here");
+  }
+  if (const auto* loaded = context_.registry.find(name); loaded != nullptr && loaded->is_observer() != is_observer) {
+    return make_error(load.request.source.listing ? Reason::kDuplicatePlugin : Reason::kInvalidManifest,
+                      "plugin \"" + name + "\" is loaded with another role")
+        .with_hint("unload it first, or choose another name");
+  }
   if (names_being_loaded_.contains(name)) {
     return make_error(Reason::kDuplicatePlugin, "plugin \"" + name + "\" is being loaded by somebody else");
   }
@@ -142,7 +154,7 @@ void Loader::replace(const std::shared_ptr<Load>& load, PluginActor& plugin) {
 
 void Loader::start(const std::shared_ptr<Load>& load) {
   load->log = make_plugin_log(context_);
-  if (load->request.after_load == AfterLoad::kLeaveStopped) {
+  if (load->request.after_load == AfterLoad::kLeaveStopped || load->request.source.listing) {
     register_plugin(load, std::nullopt);
     return;
   }
@@ -181,7 +193,8 @@ void Loader::launch(const std::shared_ptr<Load>& load, SecretDelivery::Values se
     fail(load, std::move(recorded).error());
     return;
   }
-  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, std::move(secrets)},
+  load->start->begin({load->id.str(), &load->loaded, context_.settings.ready_timeout_ms, std::move(secrets),
+                      context_.journal.log().node_id()},
                      [this, load](Result<ReadyInstance> ready) {
                        if (!loads_.contains(load)) return;
                        if (!ready) {
@@ -211,6 +224,12 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
     return;
   }
   PluginActor& plugin = host_.add_plugin(load->id, load->log);
+  enroll(*load, *recorded);
+  if (load->request.on_registered) load->request.on_registered();
+  if (load->request.source.listing && load->loaded.start()) {
+    start_listed(load, plugin);
+    return;
+  }
   const auto finish = [this, load](Result<void> started) {
     if (!loads_.contains(load)) return;
     if (!started) {
@@ -231,8 +250,63 @@ void Loader::register_plugin(const std::shared_ptr<Load>& load, std::optional<Re
   }
 }
 
+// Where a new observer begins.
+void Loader::enroll(const Load& load, EventSeq loaded_seq) {
+  if (!registry::is_observer(load.loaded.manifest()) || context_.observation == nullptr) return;
+  const std::string& start = load.loaded.manifest().observer().start();
+  EventSeq seq = loaded_seq;
+  if (start == "beginning") {
+    seq = std::max<EventSeq>(context_.journal.log().first_seq(), 1) - 1;
+  } else if (!start.empty() && start != "now") {
+    EventSeq first = 0;
+    std::from_chars(start.data(), start.data() + start.size(), first);
+    seq = std::min(std::max<EventSeq>(first, 1) - 1, loaded_seq);  // what is to come is not skipped
+  }
+  context_.observation->enroll(load.id.str(), seq);
+}
+
+void Loader::start_listed(const std::shared_ptr<Load>& load, PluginActor& plugin) {
+  plugin.start(load->request.actor, [this, load](Result<void> started) {
+    if (loads_.erase(load) == 0) return;
+    if (started) {
+      load->done(load->id);
+    } else {
+      load->done(std::move(started).error());
+    }
+  });
+}
+
+// Registers what did not come far enough to be started. False where that cannot be: the name is taken, as by an entry's
+// own earlier form, which goes on.
+bool Loader::fail_listed(const std::shared_ptr<Load>& load, const Error& error) {
+  if (!load->request.source.listing) return false;
+  const v1::PluginListing& listing = *load->request.source.listing;
+  v1::Manifest& manifest = *load->loaded.mutable_manifest();
+  manifest.set_name(listing.id());
+  manifest.set_role("observer");
+  *load->loaded.mutable_listing() = listing;
+  load->loaded.set_start(false);
+  v1::Event event;
+  event.set_type("PluginLoaded");
+  event.set_plugin_id(load->id.str());
+  event.set_plugin_name(listing.id());
+  event.set_actor(load->request.actor);
+  *event.mutable_plugin_loaded() = load->loaded;
+  const bool has_room = context_.registry.size() + names_being_loaded_.size() < limits::kPluginsMax;
+  if (!has_room || names_being_loaded_.contains(listing.id())) return false;
+  const Result<EventSeq> recorded = context_.journal.record_state(event, event_log::SyncClass::kEventually);
+  if (!recorded) return false;
+  loads_.erase(load);
+  enroll(*load, *recorded);
+  PluginActor& plugin = host_.add_plugin(load->id, std::make_shared<supervision::PluginLog>(context_.clock));
+  if (load->request.on_registered) load->request.on_registered();
+  plugin.fail_at_load(error, [load, error](const Result<void>&) { load->done(error); });
+  return true;
+}
+
 void Loader::fail(const std::shared_ptr<Load>& load, Error error) {
   if (!load->reserved_name.empty()) names_being_loaded_.erase(load->reserved_name);
+  if (fail_listed(load, error)) return;
   loads_.erase(load);
   v1::Event event;
   event.set_type("PluginLoadFailed");
@@ -258,6 +332,7 @@ void Loader::reload(PluginActor& plugin, uid_t caller_uid, const std::string& ac
   request.source.manifest = plugin.record().loaded().manifest();
   request.source.folder = plugin.record().loaded().folder();
   request.source.caller_uid = caller_uid;
+  if (plugin.record().loaded().has_listing()) request.source.listing = plugin.record().loaded().listing();
   request.on_duplicate = OnDuplicate::kReplace;
   request.consent = consent;
   request.actor = actor;

@@ -4,6 +4,8 @@
 // that is being loaded is taken. A load that fails leaves one PluginLoadFailed in the log and nothing in the registry.
 // What replaces a loaded plugin and asks for permissions that this one did not ask for is refused (kPermissionDenied)
 // unless the request says that they are accepted.
+// An entry of plugins.yaml is registered before it is started, and registered as FAILED where that cannot be: whoever
+// wrote the entry finds it in the list of plugins with what is wrong with it. `done` then gets the error.
 #pragma once
 
 #include <functional>
@@ -27,6 +29,7 @@ struct LoadRequest {
   AfterLoad after_load = AfterLoad::kStart;
   Consent consent = Consent::kNotGiven;
   std::string actor;
+  std::function<void()> on_registered;  // of an entry of plugins.yaml: it is in the list of plugins; may be null
 };
 
 // What the loader needs of the orchestrator: the plugins at work.
@@ -64,6 +67,9 @@ class Loader {
   void start(const std::shared_ptr<Load>& load);
   void launch(const std::shared_ptr<Load>& load, SecretDelivery::Values secrets);
   void register_plugin(const std::shared_ptr<Load>& load, std::optional<ReadyInstance> ready);
+  void start_listed(const std::shared_ptr<Load>& load, PluginActor& plugin);
+  bool fail_listed(const std::shared_ptr<Load>& load, const Error& error);
+  void enroll(const Load& load, EventSeq loaded_seq);
   void fail(const std::shared_ptr<Load>& load, Error error);
   void replace(const std::shared_ptr<Load>& load, PluginActor& plugin);
 

@@ -13,8 +13,8 @@ Orchestrator::Orchestrator(OrchestratorParts parts, Settings settings)
       secrets_(std::move(parts.environment)),
       journal_(parts.log, registry_, secrets_),
       secret_delivery_(parts.secret_source, secrets_, journal_),
-      context_{parts.io, parts.clock, parts.launcher,   parts.inspector,    registry_,
-               journal_, secrets_,    secret_delivery_, std::move(settings)},
+      context_{parts.io, parts.clock, parts.launcher,   parts.inspector,   registry_,
+               journal_, secrets_,    secret_delivery_, parts.observation, std::move(settings)},
       dispatcher_(context_),
       keeper_(context_, dispatcher_, parts.snapshots),
       loader_(context_, *this),
@@ -112,6 +112,7 @@ v1::Plugin Orchestrator::view(PluginActor& plugin) {
   message.mutable_statistics()->set_calls_running(plugin.running_count());
   message.mutable_statistics()->set_calls_queued(plugin.waiting_count());
   if (const auto instance = plugin.instance()) message.set_pid(instance->pid());
+  plugin.describe_observer(message);
   return message;
 }
 
@@ -175,6 +176,24 @@ std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> Orches
   std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> grants;
   for (const registry::PluginRecord* record : registry_.list()) grants.emplace_back(record->id, record->loaded_shared);
   return grants;
+}
+
+std::vector<Orchestrator::Listed> Orchestrator::list_listed() const {
+  std::vector<Listed> listed;
+  for (const registry::PluginRecord* record : registry_.list()) {
+    if (!record->loaded().has_listing()) continue;
+    listed.push_back({record->id, record->loaded_shared, record->state, record->state_reason});
+  }
+  return listed;
+}
+
+void Orchestrator::record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor) {
+  v1::Event event;
+  event.set_type("PluginsFileRead");
+  event.set_actor(actor);
+  *event.mutable_plugins_file_read() = read;
+  // Where the log takes no new work, that is told elsewhere.
+  static_cast<void>(journal_.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
 }
 
 void Orchestrator::override_permission(const std::string& plugin, const std::string& permission, policy::Override what,

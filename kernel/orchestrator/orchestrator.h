@@ -31,6 +31,7 @@ struct OrchestratorParts {
   snapshot::SnapshotWriter* snapshots = nullptr;       // null: the whole log is read at every start
   policy::Secrets::Environment environment = nullptr;  // null: there are no variables
   policy::SecretSource* secret_source = nullptr;       // null: no secret has a value
+  observation::Observation* observation = nullptr;     // null: observers are not offered
 };
 
 // How a start came to its state.
@@ -114,6 +115,18 @@ class Orchestrator final : private PluginHost {
                            const std::string& actor, PluginDone done);
   // What each loaded plugin was granted at its last load, reload or start.
   std::vector<std::pair<PluginId, std::shared_ptr<const v1::PluginLoaded>>> list_grants() const;
+
+  // --- entries of plugins.yaml ---
+  // Those that are registered, in that order.
+  struct Listed {
+    PluginId id;
+    std::shared_ptr<const v1::PluginLoaded> loaded;
+    lifecycle::State state = lifecycle::State::kCreated;
+    std::string state_reason;
+  };
+  std::vector<Listed> list_listed() const;
+  // Puts on record what was read; waits for nothing.
+  void record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor);
 
   // --- plugin output ---
   Result<LogFollower> read_logs(const std::string& plugin, std::size_t tail_lines,

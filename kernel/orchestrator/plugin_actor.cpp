@@ -26,6 +26,7 @@ PluginActor::PluginActor(KernelContext& context, CallSink& sink, std::shared_ptr
 
 PluginActor::~PluginActor() {
   *alive_ = false;
+  end_feed();
   if (starting_) starting_->cancel();
   if (instance_) instance_->abandon();
   for (auto& old : draining_) old->abandon();
@@ -82,12 +83,17 @@ Error PluginActor::wrong_state(const char* what) const {
 
 supervision::InstanceOptions PluginActor::instance_options(const v1::PluginLoaded& loaded,
                                                            SecretDelivery::Values secrets) const {
-  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms, std::move(secrets)};
+  return {record_.id.str(), &loaded, context_.settings.ready_timeout_ms, std::move(secrets),
+          context_.journal.log().node_id()};
 }
 
 // --- calls ---
 
 Result<void> PluginActor::takes_calls() const {
+  if (record_.is_observer()) {
+    return make_error(Reason::kInvalidArgument, "plugin " + name() + " is an observer: it takes no calls")
+        .with_hint("`liongatectl get-plugin " + name() + "` shows how far it is");
+  }
   if (ending_) return make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " is being stopped");
   switch (record_.state) {
     case State::kRunning:
@@ -294,9 +300,11 @@ EventSeq PluginActor::record_started(const ReadyInstance& ready, const std::stri
 }
 
 void PluginActor::take_instance(ReadyInstance ready) {
+  end_feed();  // of the process that this one replaces: what that has not acknowledged this one gets
   instance_ = std::move(ready.instance);
   instance_->set_listener(*this);
   ready_time_ = context_.clock.now();
+  begin_feed();
   calls_.serve(instance_, ready.started.concurrency());
 }
 
@@ -444,6 +452,7 @@ void PluginActor::forget(const std::string& actor, Done done) {
     done(recorded.error());
     return;
   }
+  if (record_.is_observer() && context_.observation != nullptr) context_.observation->forget(record_.id.str());
   // The command does not finish: none may follow it, and those that wait are told when this actor goes.
   context_.journal.when_durable(*recorded, [this, alive = alive_] {
     if (!*alive) return;

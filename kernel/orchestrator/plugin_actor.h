@@ -34,6 +34,7 @@ class PluginActor final : private supervision::InstanceListener {
   ~PluginActor() override;
 
   const registry::PluginRecord& record() const { return record_; }
+  const std::string& name() const { return record_.name(); }
   supervision::PluginLog& log() { return *log_; }
   std::shared_ptr<supervision::PluginInstance> instance() const { return instance_; }
   bool is_command() const { return record_.loaded().manifest().runtime() == "command"; }
@@ -70,6 +71,11 @@ class PluginActor final : private supervision::InstanceListener {
   // The daemon stops: the process ends, the wish to run stays.
   void shut_down(std::function<void()> done);
 
+  // Registered and not started: what kept it from being started is told by its state.
+  void fail_at_load(const Error& error, Done done) { fail_plugin("system", error, std::move(done)); }
+  // How far it is, for whoever looks at an observer.
+  void describe_observer(v1::Plugin& plugin) const;
+
   // Asks the instance how it is; a command is healthy while it is RUNNING.
   void check_health(HealthDone done);
 
@@ -85,6 +91,7 @@ class PluginActor final : private supervision::InstanceListener {
   bool on_instance_output(supervision::PluginInstance& instance, v1::Output& output) override;
   void on_instance_log(supervision::PluginInstance& instance, const v1::LogLine& line) override;
   void on_instance_pong(supervision::PluginInstance& instance, const v1::Pong& pong) override;
+  bool on_instance_ack(supervision::PluginInstance& instance, const v1::Ack& ack) override;
   void on_instance_host_call(supervision::PluginInstance& instance, const v1::HostCall& call) override;
   void on_instance_ended(supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                          std::optional<Error> cause) override;
@@ -111,6 +118,10 @@ class PluginActor final : private supervision::InstanceListener {
   void fail_plugin(const std::string& actor, const Error& error, Done done);
   void take_instance(ReadyInstance ready);
   EventSeq record_started(const ReadyInstance& ready, const std::string& actor);
+  void begin_feed();
+  void end_feed();
+  void record_happening(v1::Event& event);
+  void record_gap(const event_log::Gap& gap);
   void begin_stop(const std::string& actor, const char* reason, Done done);
   void finish_stop(const std::string& actor, Done done);
   void forget(const std::string& actor, Done done);
@@ -142,6 +153,10 @@ class PluginActor final : private supervision::InstanceListener {
   std::shared_ptr<InstanceStart> starting_;
   std::vector<std::shared_ptr<supervision::PluginInstance>> draining_;
   std::optional<MonotonicTime> ready_time_;
+
+  // Of an observer: the feed of `instance_`, and how far all feeds of this life have come.
+  std::shared_ptr<observation::Feed> feed_;
+  std::shared_ptr<observation::FeedProgress> progress_ = std::make_shared<observation::FeedProgress>();
 
   std::deque<Command> commands_;
   bool command_running_ = false;

@@ -34,6 +34,7 @@ void PluginActor::on_instance_ended(PluginInstance& instance, const PluginExit& 
   }
   if (instance_.get() != &instance) return;
   const std::shared_ptr<PluginInstance> keep = std::move(instance_);
+  end_feed();
   last_exit_ = exit;
   answer_pings(make_error(Reason::kPluginNotRunning, "plugin " + record_.name() + " ended"));
   if (on_quiet_.empty()) {

@@ -20,7 +20,8 @@ struct PluginSource {
   std::string manifest_path;  // absolute; empty for an inline manifest
   v1::Manifest manifest;
   std::string folder;
-  uid_t caller_uid = 0;  // a plugin's folder may belong to root, the daemon or the caller
+  uid_t caller_uid = 0;                      // a plugin's folder may belong to root, the daemon or the caller
+  std::optional<v1::PluginListing> listing;  // an entry of plugins.yaml: says where the rest is
 };
 
 class PluginInspector {
@@ -29,6 +30,7 @@ class PluginInspector {
 
   // Reads and validates the manifest, checks the folder and the entry point, digests the files. Permissions come back
   // in their canonical spelling. Errors: kInvalidManifest, kUnknownPermission, kUnsafeFolder, kEntryPointNotFound, and
+  // kModuleNotFound and kNotAPlugin for a listing whose module is not there, or is none for plugins.yaml;
   // kUnimplemented for a runtime that this daemon does not have. `loaded.start` is left to the caller.
   virtual void inspect(PluginSource source, std::function<void(Result<v1::PluginLoaded>)> done) = 0;
 

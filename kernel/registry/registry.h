@@ -15,6 +15,7 @@
 #include "kernel/base/ids.h"
 #include "kernel/base/result.h"
 #include "kernel/lifecycle/transition.h"
+#include "kernel/registry/role.h"
 #include "liongate/v1/event.pb.h"
 #include "liongate/v1/snapshot.pb.h"
 
@@ -42,6 +43,7 @@ struct PluginRecord {
 
   const v1::PluginLoaded& loaded() const { return *loaded_shared; }
   const std::string& name() const { return loaded().manifest().name(); }
+  bool is_observer() const { return registry::is_observer(loaded().manifest()); }
 };
 
 // The state at one moment, cheap to make on the kernel thread: what is large in it is shared, not copied.

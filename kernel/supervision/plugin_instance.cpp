@@ -7,6 +7,8 @@
 #include <cerrno>
 
 #include "kernel/base/limits.h"
+#include "kernel/base/utf8.h"
+#include "kernel/registry/role.h"
 #include "kernel/supervision/pipe_end.h"
 
 namespace liongate::supervision {
@@ -80,12 +82,19 @@ v1::Frame PluginInstance::make_hello(const InstanceOptions& options) const {
   hello.set_instance_id(id_.str());
   hello.set_plugin_name(options.loaded->manifest().name());
   hello.set_plugin_version(options.loaded->manifest().version());
+  if (registry::is_observer(options.loaded->manifest())) {
+    const v1::ObserverSettings& settings = options.loaded->manifest().observer();
+    hello.mutable_observer()->set_node_id(options.node_id);
+    hello.mutable_observer()->set_retries(settings.retries());
+    hello.mutable_observer()->set_stop_on_error(settings.on_error() == "stop");
+  }
   hello.set_config_json(options.loaded->config_json().empty() ? "{}" : options.loaded->config_json());
   return frame;
 }
 
 Result<void> PluginInstance::start(InstanceOptions options) {
   name_ = options.loaded->manifest().name();
+  is_observer_ = registry::is_observer(options.loaded->manifest());
   launch_time_ = clock_.now();
   LaunchOrder order;
   order.loaded = options.loaded;
@@ -137,8 +146,14 @@ void PluginInstance::on_close_timeout() {
 }
 
 Result<void> PluginInstance::send(const v1::Frame& frame) {
-  if (state_ == State::kEnded || close_after_flush_ || !to_plugin_.is_open()) {
+  if (state_ == State::kEnded || close_after_flush_ || (!to_plugin_.is_open() && outlet_ == nullptr)) {
     return make_error(Reason::kPluginNotRunning, "plugin " + name_ + " is ending");
+  }
+  if (outlet_ != nullptr) {
+    std::string bytes;
+    LG_TRY(append_frame(frame, bytes));
+    outlet_->send(std::move(bytes));
+    return {};
   }
   if (outgoing_.size() - outgoing_sent_ > limits::kFrameWriteBacklogBytesMax) {
     return make_error(Reason::kQueueFull, "plugin " + name_ + " does not read its frames")
@@ -147,6 +162,21 @@ Result<void> PluginInstance::send(const v1::Frame& frame) {
   LG_TRY(append_frame(frame, outgoing_));
   flush_soon();
   return {};
+}
+
+Result<PluginInstance::WriteEnd> PluginInstance::hand_over(std::shared_ptr<FrameOutlet> outlet) {
+  // Its own copy: what waits for ours to become writable ends with it.
+  LG_ASSIGN(UniqueFd pipe, sys::duplicate(to_plugin_.native_handle()));
+  WriteEnd end{std::move(pipe), outgoing_.substr(outgoing_sent_)};
+  clear_outgoing();
+  boost::system::error_code ignored;
+  to_plugin_.close(ignored);
+  outlet_ = std::move(outlet);
+  return end;
+}
+
+void PluginInstance::on_outlet_closed() {
+  if (state_ == State::kReady && !cause_) arm(limits::kExitAfterCloseMs, &PluginInstance::on_close_timeout);
 }
 
 Result<void> PluginInstance::send_secret(const v1::Frame& frame) {
@@ -305,6 +335,7 @@ void PluginInstance::on_frames_closed() {
 
 Result<void> PluginInstance::take(v1::Frame& frame) {
   using K = v1::Frame::KindCase;
+  if (state_ == State::kLaunching && frame.kind_case() == K::kRefusal) return take_refusal(frame.refusal());
   if (state_ == State::kLaunching && frame.kind_case() != K::kReady && frame.kind_case() != K::kLog) {
     return make_error(Reason::kPluginProtocolError, "the first frame must be Ready");
   }
@@ -333,9 +364,21 @@ Result<void> PluginInstance::take(v1::Frame& frame) {
     case K::kHostCall:
       if (listener_ != nullptr) listener_->on_instance_host_call(*this, frame.host_call());
       return {};
+    case K::kAck:
+      if (is_observer_ && listener_ != nullptr && listener_->on_instance_ack(*this, frame.ack())) return {};
+      return make_error(Reason::kPluginProtocolError, "an Ack of a plugin that is sent no events");
     default:
       return make_error(Reason::kPluginProtocolError, "a frame of a kind that only the daemon may send, or of none");
   }
+}
+
+Result<void> PluginInstance::take_refusal(const v1::Refusal& refusal) {
+  Reason reason = Reason::kLoadFailure;
+  for (const Reason of_module : {Reason::kModuleNotFound, Reason::kSymbolNotFound, Reason::kNotAPlugin}) {
+    if (traits_of(of_module).name == refusal.reason()) reason = of_module;
+  }
+  end(make_error(reason, to_utf8(refusal.message().substr(0, limits::kFailureMessageBytesMax))));
+  return {};
 }
 
 Result<void> PluginInstance::take_ready(const v1::Ready& ready) {
@@ -366,6 +409,7 @@ void PluginInstance::stop(int grace_ms) {
   const Result<void> sent = send(frame);
   state_ = State::kStopping;
   close_after_flush_ = sent.has_value();
+  if (outlet_ != nullptr) outlet_->finish();
   arm(grace_ms, &PluginInstance::on_stop_timeout);
 }
 

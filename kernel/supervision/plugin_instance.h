@@ -19,6 +19,7 @@
 #include "kernel/base/clock.h"
 #include "kernel/base/ids.h"
 #include "kernel/supervision/frame_codec.h"
+#include "kernel/supervision/frame_outlet.h"
 #include "kernel/supervision/launcher.h"
 #include "kernel/supervision/output_capture.h"
 #include "kernel/supervision/process_meter.h"
@@ -37,6 +38,8 @@ class InstanceListener {
   virtual bool on_instance_output(PluginInstance& instance, v1::Output& output) = 0;
   virtual void on_instance_log(PluginInstance& instance, const v1::LogLine& line) = 0;
   virtual void on_instance_pong(PluginInstance& instance, const v1::Pong& pong) = 0;
+  // Of an observer alone. False for one that is not fed: it is then ended as a protocol error.
+  virtual bool on_instance_ack(PluginInstance&, const v1::Ack&) { return false; }
   // To be answered with one HostReply.
   virtual void on_instance_host_call(PluginInstance& instance, const v1::HostCall& call) = 0;
   // `cause` is set when we ended it (protocol error, limit, deadline); else the process ended by itself.
@@ -48,6 +51,7 @@ struct InstanceOptions {
   const v1::PluginLoaded* loaded = nullptr;  // valid during start() only
   int ready_timeout_ms = limits::kReadyTimeoutMs;
   std::vector<policy::SecretValue> secrets = {};  // wiped as soon as the launcher has them
+  std::string node_id = {};                       // of the log, for an observer
 };
 
 class PluginInstance final : public std::enable_shared_from_this<PluginInstance>, private LaunchListener {
@@ -64,6 +68,16 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
 
   // The same for a frame that may hold a secret: our copies of its bytes are wiped once they are in the pipe.
   Result<void> send_secret(const v1::Frame& frame);
+
+  // From now on `outlet` writes what send() is given. Returns the pipe, and what of earlier frames it has not taken
+  // yet.
+  struct WriteEnd {
+    UniqueFd pipe;
+    std::string unsent;
+  };
+  Result<WriteEnd> hand_over(std::shared_ptr<FrameOutlet> outlet);
+  // The outlet found the pipe closed at its other end.
+  void on_outlet_closed();
 
   // Sends Shutdown, closes our end after it, and kills what is still there after `grace_ms`.
   void stop(int grace_ms);
@@ -85,6 +99,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   std::int64_t pid() const { return pid_; }
   const v1::Posture& posture() const { return posture_; }
   bool ready() const { return state_ == State::kReady; }
+  bool is_observer() const { return is_observer_; }
   bool ended() const { return state_ == State::kEnded; }
   MonotonicTime launch_time() const { return launch_time_; }
   ProcessMeter& meter() { return meter_; }
@@ -106,6 +121,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   void on_frames_closed();
   Result<void> take(v1::Frame& frame);
   Result<void> take_ready(const v1::Ready& ready);
+  Result<void> take_refusal(const v1::Refusal& refusal);
   void flush_soon();
   void flush();
   void clear_outgoing();
@@ -125,6 +141,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   std::shared_ptr<PluginLog> log_;
   InstanceId id_ = InstanceId::make();
   std::string name_;
+  bool is_observer_ = false;
   State state_ = State::kLaunching;
   LaunchId launch_id_ = 0;
   bool launched_ = false;
@@ -150,6 +167,7 @@ class PluginInstance final : public std::enable_shared_from_this<PluginInstance>
   FrameDecoder decoder_;
   std::uint64_t frames_taken_ = 0;
   v1::Frame incoming_;
+  std::shared_ptr<FrameOutlet> outlet_;  // writes in our place
   std::string outgoing_;
   std::size_t outgoing_sent_ = 0;
   bool outgoing_is_secret_ = false;  // it holds, or held, bytes to be wiped

@@ -116,3 +116,59 @@ TEST_CASE("an event's detail is the gist of its payload") {
   output.set_sha256("0123456789abcdef");
   CHECK(event_detail(event) == "2.0 KiB, sha256 0123456789ab... in 0.00 ms");
 }
+
+TEST_CASE("an observer's cursor, lag and settings are shown where plugins are") {
+  v1::Plugin plugin;
+  plugin.set_name("watcher");
+  plugin.mutable_manifest()->set_role("observer");
+  plugin.mutable_manifest()->mutable_observer()->add_types("PluginError");
+  plugin.mutable_manifest()->mutable_observer()->set_plugin("hello");
+  plugin.mutable_observer()->set_cursor_seq(40);
+  plugin.mutable_observer()->set_lag_events(2);
+  plugin.mutable_observer()->set_events_sent(9);
+  plugin.mutable_observer()->set_startup_error("on_startup: no database");
+  plugin.mutable_observer()->set_listed_in("/etc/liongate/plugins.yaml");
+  std::ostringstream one;
+  Context context = context_on(one);
+  print_plugin(context, plugin);
+  for (const char* text : {"PluginError of plugin hello", "event 40, 2 behind", "9 sent, 0 acknowledged, 0 missed",
+                           "on_startup: no database", "/etc/liongate/plugins.yaml"}) {
+    INFO(one.str());
+    CHECK(one.str().find(text) != std::string::npos);
+  }
+  google::protobuf::RepeatedPtrField<v1::Plugin> all;
+  *all.Add() = plugin;
+  all.Add()->set_name("hello");
+  std::ostringstream list;
+  Context listing = context_on(list);
+  print_plugins(listing, all);
+  CHECK(list.str().find("observer") != std::string::npos);
+  CHECK(list.str().find("callable") != std::string::npos);
+}
+
+TEST_CASE("what a plugin says of its health in several lines is a page, each line by itself") {
+  v1::GetPluginHealthResponse health;
+  health.set_healthy(true);
+  health.set_detail("2 plugins\nPLUGIN CALLS\nhello 3\x1b[31m\n");
+  std::ostringstream out;
+  Context context = context_on(out);
+  print_health(context, health);
+  CHECK(out.str().find("2 plugins\n") != std::string::npos);
+  CHECK(out.str().ends_with("\nPLUGIN CALLS\nhello 3?[31m\n"));
+}
+
+TEST_CASE("what concerns observers is told in words") {
+  v1::Event event;
+  event.mutable_observer_gap()->set_first_missing_seq(3);
+  event.mutable_observer_gap()->set_last_missing_seq(5);
+  event.mutable_observer_gap()->set_count(3);
+  CHECK(event_detail(event) == "3 events, 3 to 5, were removed before it came to them");
+  event.mutable_plugins_file_read()->set_path("/p.yaml");
+  event.mutable_plugins_file_read()->add_added("a");
+  CHECK(event_detail(event) == "/p.yaml: 1 added, 0 changed, 0 removed");
+  event.mutable_plugins_file_read()->set_error("/p.yaml:1: bad");
+  CHECK(event_detail(event) == "/p.yaml is refused: /p.yaml:1: bad");
+  event.mutable_observer_cursor_reset()->set_message("the cursor is beyond the end of the log");
+  event.mutable_observer_cursor_reset()->set_start_seq(1);
+  CHECK(event_detail(event) == "the cursor is beyond the end of the log; it begins with event 1");
+}

@@ -173,12 +173,101 @@ TEST_CASE("an unsafe folder is UNSAFE_FOLDER") {
   CHECK(fault_of(folder.source()) == Reason::kUnsafeFolder);
 }
 
-TEST_CASE("a runtime or a role that this version does not have is UNIMPLEMENTED") {
+TEST_CASE("a runtime that this version does not have is UNIMPLEMENTED") {
   const PluginFolder folder;
   folder.manifest("runtime = \"wasm\"\n");
   CHECK(fault_of(folder.source()) == Reason::kUnimplemented);
+}
+
+TEST_CASE("a command cannot observe: it runs for calls alone") {
+  const PluginFolder folder;
   folder.manifest("runtime = \"command\"\nrole = \"observer\"\n");
-  CHECK(fault_of(folder.source()) == Reason::kUnimplemented);
+  CHECK(fault_of(folder.source()) == Reason::kInvalidManifest);
+}
+
+namespace {
+
+// An entry of a plugins.yaml that lies in `folder`.
+PluginSource listed(const PluginFolder& folder, const std::string& module, const std::string& id = "watcher") {
+  PluginSource source;
+  source.caller_uid = ::getuid();
+  source.listing = v1::PluginListing();
+  source.listing->set_file(folder.path + "/plugins.yaml");
+  source.listing->set_id(id);
+  source.listing->set_module(module);
+  source.listing->set_config_json("{\"b\": 2}");
+  source.listing->add_module_folders(folder.path);
+  return source;
+}
+
+}  // namespace
+
+TEST_CASE("an entry's class is looked for as a file and as a package, and its folder comes with it") {
+  const PluginFolder folder;
+  fs::create_directories(folder.path + "/my_app/deep");
+  folder.write("my_app/plugins.py", "");
+  folder.write("my_app/deep/__init__.py", "");
+  Inspection inspection;
+  const auto file = inspection.inspect(listed(folder, "my_app.plugins.Logging"));
+  REQUIRE(file);
+  CHECK(file->folder() == folder.path + "/my_app");
+  CHECK(file->entry_point_path() == folder.path + "/my_app/plugins.py");
+  CHECK(file->manifest().name() == "watcher");
+  CHECK(file->manifest().role() == "observer");
+  CHECK(file->manifest().runtime() == "python");
+  CHECK(file->config_json() == "{\"b\":2}");
+  CHECK_FALSE(file->is_lone_file());
+  const auto package = inspection.inspect(listed(folder, "my_app.deep.Logging"));
+  REQUIRE(package);
+  CHECK(package->entry_point_path() == folder.path + "/my_app/deep/__init__.py");
+  CHECK(package->folder() == folder.path + "/my_app");
+}
+
+TEST_CASE("a module beside plugins.yaml comes alone: nothing else there is its, or changes it") {
+  const PluginFolder folder;
+  folder.write("tally.py", "");
+  folder.write("plugins.yaml", "one");
+  Inspection inspection;
+  for (const char* module : {"tally.Tally", "tally.py:Tally"}) {
+    const auto loaded = inspection.inspect(listed(folder, module));
+    REQUIRE(loaded);
+    CHECK(loaded->is_lone_file());
+    folder.write("plugins.yaml", "another");
+    CHECK(*inspection.digest(*loaded) == loaded->digest_sha256());
+  }
+  const auto loaded = inspection.inspect(listed(folder, "tally.Tally"));
+  folder.write("tally.py", "changed");
+  CHECK(*inspection.digest(*loaded) != loaded->digest_sha256());
+}
+
+TEST_CASE("an entry's module that is not there is MODULE_NOT_FOUND, with the places that were looked at") {
+  const PluginFolder folder;
+  Inspection inspection;
+  for (const char* module : {"my_app.plugins.Logging", "gone.py:Logging", "gone/manifest.toml"}) {
+    const auto loaded = inspection.inspect(listed(folder, module));
+    REQUIRE_FALSE(loaded);
+    CHECK(loaded.error().reason == Reason::kModuleNotFound);
+    CHECK(loaded.error().message.find(folder.path) != std::string::npos);
+    CHECK(loaded.error().message.starts_with("plugin watcher: "));
+  }
+}
+
+TEST_CASE("an entry's manifest must be an observer's; the entry's name and configuration win") {
+  const PluginFolder folder;
+  folder.write("main.py", "");
+  folder.manifest("runtime = \"python\"\nrole = \"observer\"\n[configuration.properties.a]\ndefault = 1\n",
+                  "./main.py");
+  Inspection inspection;
+  const auto loaded = inspection.inspect(listed(folder, "manifest.toml"));
+  INFO((loaded ? "" : loaded.error().message));
+  REQUIRE(loaded);
+  CHECK(loaded->manifest().name() == "watcher");
+  CHECK(loaded->config_json() == "{\"a\":1,\"b\":2}");
+  CHECK_FALSE(loaded->is_lone_file());
+  folder.manifest("runtime = \"python\"\n", "./main.py");
+  const auto callable = inspection.inspect(listed(folder, "manifest.toml"));
+  REQUIRE_FALSE(callable);
+  CHECK(callable.error().reason == Reason::kNotAPlugin);
 }
 
 TEST_CASE("a symbolic link to the folder is the folder") {

@@ -97,6 +97,9 @@ void FakePlugin::take(const v1::Frame& frame) {
         send(pong);
       }
       break;
+    case K::kEvent:
+      if (script_.acknowledges) acknowledge(frame.event().seq());
+      break;
     case K::kShutdown:
       if (script_.obeys_shutdown) exit(0);
       break;
@@ -142,7 +145,23 @@ void FakePlugin::say_ready() {
   frame.mutable_ready()->set_protocol_version(1);
   frame.mutable_ready()->set_concurrency(script_.concurrency);
   frame.mutable_ready()->set_sdk("test");
+  const bool is_observer = loaded_.manifest().role() == "observer";
+  if (is_observer && script_.declares_on_event) frame.mutable_ready()->add_features("on_event");
   send(frame);
+}
+
+void FakePlugin::acknowledge(EventSeq seq) {
+  v1::Frame frame;
+  frame.mutable_ack()->set_seq(seq);
+  send(frame);
+}
+
+std::vector<v1::Event> FakePlugin::events() const {
+  std::vector<v1::Event> events;
+  for (const v1::Frame& frame : received) {
+    if (frame.has_event()) REQUIRE(events.emplace_back().ParseFromString(frame.event().event()));
+  }
+  return events;
 }
 
 void FakePlugin::answer(std::uint64_t call_id, const std::string& text) {

@@ -40,7 +40,9 @@ struct Script {
   std::function<void(FakePlugin&)> on_hello;  // kOwn: what comes instead of Ready
   bool obeys_shutdown = true;
   bool answers_pings = true;
-  bool reads_frames = true;  // false: it says Ready unasked and reads nothing
+  bool declares_on_event = true;  // among its features, as the SDKs do for an observer
+  bool acknowledges = true;       // each event it is sent, at once
+  bool reads_frames = true;       // false: it says Ready unasked and reads nothing
   // Default: answers "echo: INPUT" at once. A function that does nothing leaves the call open.
   std::function<void(FakePlugin&, const v1::Invoke&)> on_invoke;
   std::function<void(FakePlugin&, const v1::Cancel&)> on_cancel;
@@ -67,6 +69,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   void send(const v1::Frame& frame);
   void send_bytes(const std::string& bytes);  // as they are, to fd 4; what the pipe does not hold goes as it empties
   void say_ready();
+  void acknowledge(EventSeq seq);
   void answer(std::uint64_t call_id, const std::string& text);
   void answer(const v1::Invoke& invoke, const std::string& text) { answer(invoke.call_id(), text); }
   void fail(std::uint64_t call_id, const std::string& code, const std::string& message);
@@ -88,6 +91,7 @@ class FakePlugin : public std::enable_shared_from_this<FakePlugin> {
   // Everything that came in on fd 3, in order.
   std::vector<v1::Frame> received;
   std::vector<v1::Invoke> invokes() const;
+  std::vector<v1::Event> events() const;  // that an observer was sent
   std::size_t count(v1::Frame::KindCase kind) const;
 
  private:

@@ -60,6 +60,14 @@ void FakeInspector::inspect(registry::PluginSource source, std::function<void(Re
   if (inspect_error) {
     result = *inspect_error;
   } else {
+    if (source.listing) {  // an entry of plugins.yaml
+      *result = make_loaded(source.listing->id(), "python");
+      result->mutable_manifest()->set_role("observer");
+      *result->mutable_manifest()->mutable_observer() = source.listing->observer();
+      *result->mutable_listing() = *source.listing;
+    }
+    if (!source.manifest.role().empty()) result->mutable_manifest()->set_role(source.manifest.role());
+    if (source.manifest.has_observer()) *result->mutable_manifest()->mutable_observer() = source.manifest.observer();
     if (!source.manifest.runtime().empty()) result->mutable_manifest()->set_runtime(source.manifest.runtime());
     result->set_digest_sha256(digest_now);
     result->set_manifest_path(source.manifest_path);
@@ -143,9 +151,11 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
     snapshots_ = std::make_unique<snapshot::SnapshotWriter>(snapshot::SnapshotWriter::Parts{
         *io_, clock_, *log_, snapshot::open_store(wanted.snapshot_folder).value(), "test"});
   }
+  observers_folder_ = folder + "/observers";
+  observation_ = observation::Observation::open(*io_, *log_, observers_folder_).value();
   orchestrator_ = std::make_unique<orchestrator::Orchestrator>(
       orchestrator::OrchestratorParts{*io_, clock_, *launcher_, *inspector_, *log_, snapshots_.get(),
-                                      wanted.environment, secrets_.get()},
+                                      wanted.environment, secrets_.get(), observation_.get()},
       std::move(wanted.settings));
   orchestrator_->set_on_warning([this](const std::string& text) { warnings.push_back(text); });
   Result<orchestrator::RecoveryReport> recovered = orchestrator_->recover({"test", "testing", ::getpid()});
@@ -160,11 +170,13 @@ Kernel::Kernel(const std::string& folder, KernelOptions wanted)
 }
 
 Kernel::~Kernel() {
-  snapshots_.reset();                            // waits for the one that is being written
+  snapshots_.reset();  // waits for the one that is being written
+  observation_->stop();
   static_cast<void>(log_->close().has_value());  // its writer posts no more after this
   orchestrator_.reset();
   launcher_->close();
   inspector_->held.clear();
+  observation_.reset();
   secrets_->held.clear();
   work_.reset();
   io_.reset();  // with it what was still pending; nothing of it runs

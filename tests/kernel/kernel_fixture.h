@@ -169,6 +169,8 @@ class Kernel {
   FakeInspector& inspector() { return *inspector_; }
   FakeSecretSource& secrets() { return *secrets_; }
   event_log::EventLog& log() { return *log_; }
+  // Where the cursors of observers are: in the folder of the log, which does not mind.
+  const std::string& observers_folder() const { return observers_folder_; }
   SettableClock& clock() { return clock_; }
   snapshot::SnapshotStore& snapshots() { return snapshots_->store(); }
 
@@ -186,6 +188,8 @@ class Kernel {
   std::unique_ptr<FakeSecretSource> secrets_;
   std::unique_ptr<event_log::EventLog> log_;
   std::unique_ptr<snapshot::SnapshotWriter> snapshots_;
+  std::string observers_folder_;
+  std::unique_ptr<observation::Observation> observation_;
   std::unique_ptr<orchestrator::Orchestrator> orchestrator_;
 };
 

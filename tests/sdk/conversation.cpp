@@ -70,6 +70,14 @@ Conversation::Conversation(plugin::Plugin& plugin) {
   thread_ = std::thread([this, &plugin] { exit_code_ = plugin.run(plugin_input_.get(), plugin_output_.get()); });
 }
 
+Conversation::Conversation(plugin::ObserverMaker make) {
+  std::tie(plugin_input_, input_) = make_pipe();
+  std::tie(output_, plugin_output_) = make_pipe();
+  thread_ = std::thread([this, make = std::move(make)] {
+    exit_code_ = plugin::run_observer(make, plugin_input_.get(), plugin_output_.get());
+  });
+}
+
 Conversation::~Conversation() {
   end_input();
   if (thread_.joinable()) thread_.join();

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kernel/base/unique_fd.h"
+#include "liongate/observer.h"
 #include "liongate/plugin.h"
 #include "liongate/v1/frame.pb.h"
 #include "sdk/cpp/frame_decoder.h"
@@ -24,6 +25,7 @@ v1::Frame shutdown_frame();
 class Conversation {
  public:
   explicit Conversation(plugin::Plugin& plugin);
+  explicit Conversation(plugin::ObserverMaker make);
   ~Conversation();
   Conversation(const Conversation&) = delete;
   Conversation& operator=(const Conversation&) = delete;

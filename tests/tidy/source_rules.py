@@ -20,10 +20,11 @@ VAGUE_NAME = re.compile(r"(?:^|_)(?:utils?|misc|helpers?|common|stuff|manager2?|
 
 # Order of size to stay under, tests aside (law 0 of docs/DESIGN.md): a microkernel stays small.
 # The event log is a room of its own within the kernel (docs/decisions/0004), and so are what it is condensed to (0007)
-# what signs it (0008), and what a plugin may (0019); learn mode is one within the command line (0023). Secrets: 0021.
-ROOM_LINES_MAX = {"kernel": 6800, "kernel/event_log": 5500, "kernel/policy": 800, "kernel/signing": 1000,
-                  "kernel/snapshot": 800, "sandbox": 6500, "netgate": 2000, "daemon": 5700,
-                  "cli": 3150, "cli/learn": 700}
+# what signs it (0008), what a plugin may (0019), and what feeds observers (0022); learn mode is one within the command
+# line (0023). Secrets: 0021.
+ROOM_LINES_MAX = {"kernel": 7200, "kernel/event_log": 5500, "kernel/observation": 650, "kernel/policy": 800,
+                  "kernel/signing": 1000, "kernel/snapshot": 800, "sandbox": 6500, "netgate": 2000, "daemon": 6150,
+                  "cli": 3200, "cli/learn": 700}
 
 
 def is_code(source):

@@ -312,4 +312,5 @@ def assert_every_call_ended_once(daemon: Daemon) -> None:
 
 def kill_process(pid: int) -> None:
     """Only for processes below a daemon of the test."""
+    assert pid > 1, f"{pid} is no process of a plugin"
     os.kill(pid, signal.SIGKILL)

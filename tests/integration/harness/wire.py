@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import Any
 
 import grpc
-from google.protobuf import descriptor_pb2
+from google.protobuf import descriptor_pb2, json_format
 
 from . import paths
 
@@ -60,6 +60,12 @@ class Refusal(Exception):
 
     def __str__(self) -> str:
         return f"{self.code} {self.reason}: {self.message} {self.metadata}"
+
+
+def to_dict(message: Any) -> dict[str, Any]:
+    """As liongatectl prints it: proto field names, defaults left out."""
+    spelled: dict[str, Any] = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    return spelled
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
