@@ -4,6 +4,7 @@
 
 #include "kernel/base/limits.h"
 #include "kernel/base/paths.h"
+#include "kernel/registry/role.h"
 #include "netgate/grants.h"
 #include "netgate/name_book.h"
 
@@ -257,6 +258,7 @@ Result<sandbox::LaunchRequest> LaunchPlanner::plan(const v1::PluginLoaded& loade
     return std::ranges::any_of(request.files, [&bind](const auto& file) { return file.path == bind.target; });
   });
   const v1::ManifestLimits& limits = manifest.limits();
+  request.limits.is_background = registry::is_observer(manifest);
   request.limits.memory_bytes_max = limits.memory_bytes_max();
   request.limits.processes_max = limits.processes_max();
   request.limits.open_files_max = limits.open_files_max();

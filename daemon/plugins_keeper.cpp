@@ -190,6 +190,9 @@ void PluginsKeeper::on_read(const std::shared_ptr<Reading>& reading, Result<conf
     handlers_.warn("plugins.yaml is refused, what is in force stays:\n" + file.error().message);
     last_bytes_.reset();
     reading->outcome.fault = std::move(file).error();
+    if (!std::exchange(has_resumed_, true)) {
+      for (const auto& listed : kernel_.list_listed()) kernel_.resume_listed(listed.id.str());
+    }
     finish(reading);
     return;
   }
@@ -221,9 +224,14 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
     const bool has_failed = found->second.state == lifecycle::State::kFailed &&
                             found->second.state_reason != traits_of(Reason::kEntryPointChanged).name;
     if (is_changed) read.add_changed(entry.id);
-    if (is_changed || has_failed) to_load.push_back(std::move(listing));
+    if (is_changed || has_failed) {
+      to_load.push_back(std::move(listing));
+    } else if (!has_resumed_) {
+      kernel_.resume_listed(found->second.id.str());
+    }
     present.erase(found);
   }
+  has_resumed_ = true;
   for (const auto& [id, listed] : present) read.add_removed(id);
   if (read.added_size() + read.changed_size() + read.removed_size() + read.warnings_size() > 0) {
     kernel_.record_plugins_file(read, reading->actor);

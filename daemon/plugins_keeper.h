@@ -2,8 +2,9 @@
 // loads, replaces and unloads entry by entry.
 //
 // What is compared is the entry as it was read with the entry that the plugin was loaded from, which is in the log: a
-// daemon that was down meanwhile finds the same differences. A file with any fault changes nothing. An entry that
-// failed is tried again whenever the file is read, but for one whose files changed: that takes reload-plugin.
+// daemon that was down meanwhile finds the same differences, before it starts anything of them again. A file with any
+// fault changes nothing. An entry that failed is tried again whenever the file is read, but for one whose files
+// changed: that takes reload-plugin.
 //
 // The file's folder is watched (inotify), so that a file that is replaced, made or removed is seen, too. What a change
 // of a symbolic link's target makes of it is seen at the next SIGHUP.
@@ -68,6 +69,7 @@ class PluginsKeeper {
   Handlers handlers_;
   std::string path_;
   std::optional<std::string> last_bytes_;  // nothing: not read yet, or not readable
+  bool has_resumed_ = false;               // what ran in the life before and still is an entry
   bool is_reading_ = false;
   std::optional<std::string> read_again_;  // somebody asked meanwhile: who
   boost::asio::posix::stream_descriptor changes_;

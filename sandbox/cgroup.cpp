@@ -20,6 +20,8 @@
 namespace liongate::sandbox {
 namespace {
 
+constexpr const char* kBackgroundWeight = "10";  // others have 100
+
 constexpr long kCgroup2Magic = 0x63677270;
 constexpr std::size_t kFileBytesMax = 64 * 1024;
 constexpr const char* kDaemonLeaf = "/daemon";
@@ -115,6 +117,7 @@ Result<void> Cgroup::limit(const CgroupLimits& limits, const std::string& block_
   }
   if (has("pids") && limits.processes_max != 0) LG_TRY(write("pids.max", std::to_string(limits.processes_max)));
   if (has("cpu") && limits.cpu_percent_max != 0) LG_TRY(write("cpu.max", cpu_max_text(limits.cpu_percent_max)));
+  if (has("cpu") && limits.is_background) LG_TRY(write("cpu.weight", kBackgroundWeight));
   if (!has("io") || limits.io_bytes_per_second_max == 0) return {};
   const std::string rate = std::to_string(limits.io_bytes_per_second_max);
   std::vector<std::string> disks;

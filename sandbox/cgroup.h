@@ -47,6 +47,7 @@ struct CgroupLimits {
   std::uint32_t cpu_percent_max = 0;          // of one CPU
   std::uint64_t io_bytes_per_second_max = 0;  // reading and writing each, on every device of `devices`
   std::vector<dev_t> devices;                 // of the granted paths; those without a disk are left out
+  bool is_background = false;                 // a tenth of the others' weight
 };
 
 // What the processes of a leaf used together, and which limits they met.

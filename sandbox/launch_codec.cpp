@@ -158,7 +158,7 @@ void fields(auto& visit, GatePort& it) {
 }
 void fields(auto& visit, ResourceLimits& it) {
   visit_all(visit, it.memory_bytes_max, it.cpu_time_s_max, it.file_size_bytes_max, it.processes_max, it.open_files_max,
-            it.tmp_bytes_max, it.tmp_files_max, it.cpu_percent_max, it.io_bytes_per_second_max);
+            it.tmp_bytes_max, it.tmp_files_max, it.cpu_percent_max, it.io_bytes_per_second_max, it.is_background);
 }
 void fields(auto& visit, LaunchRequest& it) {
   visit_all(visit, it.launch_id, it.name, it.executable, it.arguments, it.environment, it.working_directory, it.binds,

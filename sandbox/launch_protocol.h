@@ -77,6 +77,7 @@ struct ResourceLimits {
   std::uint32_t tmp_files_max = 0;
   std::uint32_t cpu_percent_max = 0;          // of one CPU, all processes together; needs a control group
   std::uint64_t io_bytes_per_second_max = 0;  // reading and writing each, on every disk; needs a control group
+  bool is_background = false;  // gets the CPU when nobody else wants it much: an observer, which nobody waits for
 };
 
 // One start of one plugin in a sandbox of its own.

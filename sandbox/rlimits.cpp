@@ -23,6 +23,8 @@ bool set_cpu_limit(std::uint64_t seconds) {
   return ::setrlimit(RLIMIT_CPU, &wanted) == 0;
 }
 
+constexpr int kBackgroundNiceness = 15;
+
 template <typename T>
 T or_default(T value, T otherwise) {
   return value != 0 ? value : otherwise;
@@ -45,6 +47,7 @@ CgroupLimits cgroup_limits_of(const ResourceLimits& limits, std::vector<dev_t> d
   group.cpu_percent_max = limits.cpu_percent_max;
   group.io_bytes_per_second_max = limits.io_bytes_per_second_max;
   group.devices = std::move(devices);
+  group.is_background = limits.is_background;
   return group;
 }
 
@@ -58,7 +61,9 @@ bool set_resource_limits(const LaunchRequest& request, LimitKeeper keeper) {
          set_limit(RLIMIT_FSIZE, or_default(limits.file_size_bytes_max, kFileSizeBytesMaxDefault)) &&
          set_limit(RLIMIT_STACK, kStackBytesMax) && set_limit(RLIMIT_MEMLOCK, kLockedBytesMax) &&
          set_limit(RLIMIT_SIGPENDING, kPendingSignalsMax) && set_limit(RLIMIT_CORE, kCoreBytesMax) &&
-         set_limit(RLIMIT_MSGQUEUE, 0) && set_limit(RLIMIT_RTPRIO, 0) && set_limit(RLIMIT_NICE, 0);
+         set_limit(RLIMIT_MSGQUEUE, 0) && set_limit(RLIMIT_RTPRIO, 0) && set_limit(RLIMIT_NICE, 0) &&
+         // It cannot take it back: that would need RLIMIT_NICE.
+         (!limits.is_background || ::setpriority(PRIO_PROCESS, 0, kBackgroundNiceness) == 0);
 }
 
 bool set_open_files_limit(const LaunchRequest& request) {

@@ -59,13 +59,16 @@ void Observation::on_commit() {
 
 // What is committed in the next moments goes along.
 void Observation::gather() {
-  gather_timer_.expires_after(std::chrono::milliseconds(limits::kObserverGatherMs));
+  gather_timer_.expires_at(
+      std::max(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kObserverGatherMs),
+               last_wake_ + std::chrono::milliseconds(kBusyIntervalMs)));
   gather_timer_.async_wait([this](const boost::system::error_code& error) {
     if (!error) wake_feeds();
   });
 }
 
 void Observation::wake_feeds() {
+  last_wake_ = std::chrono::steady_clock::now();
   asleep_ = true;  // first: what is committed from here on wakes us again
   std::erase_if(feeds_, [](const auto& feed) { return feed->ended(); });
   for (const auto& feed : feeds_) feed->wake();

@@ -81,8 +81,12 @@ Result<RecoveryReport> Orchestrator::recover(const DaemonIdentity& identity) {
 
 void Orchestrator::run() {
   for (const registry::PluginRecord* record : registry_.list()) {
-    plugins_.at(record->id.str())->resume_desired_state();
+    if (!record->loaded().has_listing()) plugins_.at(record->id.str())->resume_desired_state();
   }
+}
+
+void Orchestrator::resume_listed(const std::string& plugin) {
+  if (PluginActor* found = find_plugin(plugin)) found->resume_desired_state();
 }
 
 // --- plugins ---

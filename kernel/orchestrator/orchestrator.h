@@ -90,7 +90,7 @@ class Orchestrator final : private PluginHost {
   // kLogReadOnly when nothing can be written.
   Result<RecoveryReport> recover(const DaemonIdentity& identity);
 
-  // Starts the plugins that were running before.
+  // Starts the plugins that were running before, but for entries of plugins.yaml: whether they still are is not known.
   void run();
 
   // --- plugins ---
@@ -125,6 +125,9 @@ class Orchestrator final : private PluginHost {
     std::string state_reason;
   };
   std::vector<Listed> list_listed() const;
+  // Starts one, by id, that was running before and still is an entry. Once in a life, before anything else is asked of
+  // it.
+  void resume_listed(const std::string& plugin);
   // Puts on record what was read; waits for nothing.
   void record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor);
 

@@ -117,6 +117,13 @@ TEST_CASE("the input of a command stands wherever its args name it, as it is") {
   CHECK(arguments[2] == "a x {input} $(y) b x {input} $(y)");
 }
 
+TEST_CASE("an observer, for which nobody waits, gives way to what somebody waits for") {
+  v1::PluginLoaded loaded = plugin_of("native", v1::LINK_KIND_STATIC);
+  CHECK_FALSE(planned(loaded).limits.is_background);
+  loaded.mutable_manifest()->set_role("observer");
+  CHECK(planned(loaded).limits.is_background);
+}
+
 TEST_CASE("a command may have processes of its own, a native plugin by permission only") {
   CHECK(planned(plugin_of("command")).allow_processes);
   v1::PluginLoaded native = plugin_of("native", v1::LINK_KIND_STATIC);

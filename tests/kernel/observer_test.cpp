@@ -560,6 +560,16 @@ TEST_CASE("an entry that does not start is in the list, as FAILED, with its reas
   CHECK(kernel.wait(kernel.tell(&orchestrator::Orchestrator::unload, "watcher")).has_value());
 }
 
+TEST_CASE("the next life starts an entry again when it is known to be one still") {
+  const TemporaryFolder folder;
+  { listed(*std::make_unique<Kernel>(folder.path), "watcher"); }
+  Kernel kernel(folder.path);
+  kernel.settle();
+  CHECK(kernel.launcher().plugins.empty());
+  kernel.orchestrator().resume_listed("watcher");
+  CHECK(kernel.until([&] { return kernel.state("watcher") == v1::PLUGIN_STATE_RUNNING; }));
+}
+
 TEST_CASE("an entry whose name a plugin has that somebody loaded is refused, and that plugin stays") {
   const TemporaryFolder folder;
   Kernel kernel(folder.path);
