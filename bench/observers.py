@@ -8,9 +8,12 @@ import json
 import os
 import shutil
 import signal
+import time
 from pathlib import Path
 
-from processes import figures_of
+from processes import BenchError, figures_of
+
+START_TIMEOUT_S = 10.0
 
 CASES = {"no observer": (0, False), "1 observer": (1, False), "10 observers": (10, False),
          "10 observers, one stopped": (10, True)}
@@ -27,6 +30,17 @@ def write_plugins_file(folder, tally_folder, count):
     return config
 
 
+def pid_of(bench, plugin):
+    """Waits until it runs: the daemon is ready before its observers are. Never 0, which would be our own group."""
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while time.monotonic() < deadline:
+        pid = int(json.loads(bench.control("-o", "json", "get-plugin", plugin))["plugin"]["pid"])
+        if pid > 1:
+            return pid
+        time.sleep(0.02)
+    raise BenchError(f"observer {plugin} does not start")
+
+
 def measure(bench, build, name, index, seconds):
     """One round of one case: {p50_us, p99_us, calls_per_s} of calls one at a time."""
     count, has_stopped = CASES[name]
@@ -37,8 +51,9 @@ def measure(bench, build, name, index, seconds):
     stopped = 0
     with bench.daemon(f"observers-{index}-{list(CASES).index(name)}", "--config", config):
         bench.control("load-plugin", "--replace", "--manifest", build / "plugins/echo/manifest.toml")
+        pids = [pid_of(bench, f"tally-{number}") for number in range(count)]
         if has_stopped:
-            stopped = int(json.loads(bench.control("-o", "json", "get-plugin", "tally-0"))["plugin"]["pid"])
+            stopped = pids[0]
             os.kill(stopped, signal.SIGSTOP)
         try:
             figures = figures_of([bench.program("bench_invoke"), bench.socket, "echo", 1, seconds, "durable"])

@@ -21,6 +21,8 @@ class Event:
     """
 
     __slots__ = ("_message", "_payload")
+    _message: Any
+    _payload: Mapping[str, Any] | None
 
     def __init__(self, message: event_pb2.Event) -> None:
         object.__setattr__(self, "_message", message)
@@ -33,12 +35,12 @@ class Event:
     @property
     def seq(self) -> int:
         """Its number in the log: from 1, without gaps."""
-        return self._message.seq
+        return int(self._message.seq)
 
     @property
     def time_ns(self) -> int:
         """Nanoseconds since 1970, UTC; never less than that of the event before."""
-        return self._message.time.seconds * 1_000_000_000 + self._message.time.nanos
+        return int(self._message.time.seconds * 1_000_000_000 + self._message.time.nanos)
 
     @property
     def time(self) -> datetime:
@@ -46,30 +48,30 @@ class Event:
 
     @property
     def type(self) -> str:
-        return self._message.type
+        return str(self._message.type)
 
     @property
     def plugin_id(self) -> str:
         """Of the plugin that it is about, a UUID; "" for none."""
-        return self._message.plugin_id
+        return str(self._message.plugin_id)
 
     @property
     def plugin_name(self) -> str:
-        return self._message.plugin_name
+        return str(self._message.plugin_name)
 
     @property
     def instance_id(self) -> str:
-        return self._message.instance_id
+        return str(self._message.instance_id)
 
     @property
     def correlation_id(self) -> str:
         """The same on a call and on what became of it."""
-        return self._message.correlation_id
+        return str(self._message.correlation_id)
 
     @property
     def actor(self) -> str:
         """Who asked: "uid:1000", "system", "plugin:NAME"."""
-        return self._message.actor
+        return str(self._message.actor)
 
     @property
     def payload(self) -> Mapping[str, Any]:
@@ -79,8 +81,8 @@ class Event:
             if name is not None:
                 fields.update(_fields_of(getattr(self._message, name)))
             object.__setattr__(self, "_payload", MappingProxyType(fields))
-        payload: Mapping[str, Any] = self._payload
-        return payload
+        assert self._payload is not None
+        return self._payload
 
     def to_bytes(self) -> bytes:
         """The serialised liongate.v1.Event."""

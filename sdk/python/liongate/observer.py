@@ -96,7 +96,8 @@ class PluginBase(ABC):
     @property
     def _stopping(self) -> threading.Event:
         # Made when it is first asked for: a subclass need not call our constructor.
-        return self.__dict__.setdefault("_stopping_event", threading.Event())
+        asked: threading.Event = self.__dict__.setdefault("_stopping_event", threading.Event())
+        return asked
 
     @classmethod
     def run(cls) -> None:
