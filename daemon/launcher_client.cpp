@@ -9,6 +9,7 @@
 #include <map>
 
 #include "kernel/base/sys.h"
+#include "kernel/base/utf8.h"
 #include "sandbox/setup_step.h"
 
 namespace liongate::daemon {
@@ -72,12 +73,12 @@ v1::Event denial_event(v1::Event event, const sandbox::Denied& denied) {
   event.set_type("PermissionDenied");
   event.set_actor("plugin:" + event.plugin_name());
   v1::PermissionDenied& denial = *event.mutable_permission_denied();
-  denial.set_permission(denied.permission);
+  denial.set_permission(to_utf8(denied.permission));  // an event that is no text could not be read back
   denial.set_rule("system call filter: " + denied.rule);
   denial.set_message(message_of(denied, answer));
   denial.set_action(denied.system_call.empty() ? "system call" : "system call " + denied.system_call);
   denial.set_system_call(denied.system_call);
-  denial.set_arguments(denied.arguments);
+  denial.set_arguments(to_utf8(denied.arguments));
   denial.set_answer(answer);
   denial.set_count(denied.count);
   return event;

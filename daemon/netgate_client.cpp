@@ -37,12 +37,13 @@ v1::Event refusal_event(v1::Event event, const v1::Refused& refused) {
   event.set_type("PermissionDenied");
   event.set_actor("plugin:" + event.plugin_name());
   v1::PermissionDenied& denial = *event.mutable_permission_denied();
+  const bool has_name = !refused.host().starts_with('(');  // what was asked for was no name at all
   const std::string permission = permission_text(refused);
-  denial.set_permission(permission);
+  if (has_name) denial.set_permission(permission);
   denial.set_rule("network gate: " + refused.why());
   const std::string times = refused.count() > 1 ? std::to_string(refused.count()) + " times " : "";
   denial.set_message(refused.action() + " " + permission.substr(8) + " was refused " + times + "(" + refused.why() +
-                     "): it needs the permission \"" + permission + "\"");
+                     (has_name ? "): it needs the permission \"" + permission + "\"" : "): no permission allows it"));
   denial.set_action(refused.action());
   denial.set_count(refused.count());
   return event;

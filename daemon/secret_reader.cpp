@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <cerrno>
 #include <cstdlib>
@@ -121,8 +122,10 @@ SecretReader::SecretReader(boost::asio::io_context& kernel, Sources sources)
 
 SecretReader::~SecretReader() {
   static_cast<void>(::eventfd_write(stop_.get(), 1));
-  workers_.stop();
-  workers_.join();
+  for (boost::asio::thread_pool* pool : {&workers_, &file_worker_}) {
+    pool->stop();
+    pool->join();
+  }
 }
 
 void SecretReader::set_sources(Sources sources) {
@@ -137,7 +140,12 @@ void SecretReader::fetch(std::vector<std::string> names, Done done) {
     return;
   }
   ++jobs_;
-  boost::asio::post(workers_, [this, sources = sources_, names = std::move(names), done = std::move(done)]() mutable {
+  const bool needs_command = std::any_of(names.begin(), names.end(), [this](const std::string& name) {
+    const auto source = sources_->find(name);
+    return source != sources_->end() && source->second.kind == config::SecretKind::kCommand;
+  });
+  boost::asio::thread_pool& pool = needs_command ? workers_ : file_worker_;
+  boost::asio::post(pool, [this, sources = sources_, names = std::move(names), done = std::move(done)]() mutable {
     auto values = read_all(*sources, names, stop_.get());
     boost::asio::post(kernel_, [this, values = std::move(values), done = std::move(done)]() mutable {
       --jobs_;

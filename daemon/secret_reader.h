@@ -7,8 +7,9 @@
 //   command      see secret_command.h
 //
 // Ownership and thread: owned by the daemon. fetch() and set_sources() are called on the kernel thread and only queue;
-// limits::kSecretFetchThreads threads of its own do the work and post the answers back. At most
-// limits::kSecretFetchesMax wait; more are refused with kQueueFull. Its end kills commands that run.
+// limits::kSecretFetchThreads threads of its own do the work and post the answers back, and one more for fetches that
+// need no command: they never wait for one. At most limits::kSecretFetchesMax wait; more are refused with kQueueFull.
+// Its end kills commands that run.
 #pragma once
 
 #include <boost/asio/io_context.hpp>
@@ -41,6 +42,7 @@ class SecretReader final : public policy::SecretSource {
   int jobs_ = 0;  // kernel thread
   UniqueFd stop_;
   boost::asio::thread_pool workers_;
+  boost::asio::thread_pool file_worker_{1};
 };
 
 // One value as it is now; waits for it. `cancel_fd` as in run_secret_command. Errors as in SecretSource::fetch.

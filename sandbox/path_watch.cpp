@@ -15,6 +15,7 @@
 
 #include "kernel/base/paths.h"
 #include "kernel/base/unique_fd.h"
+#include "kernel/base/utf8.h"
 #include "sandbox/syscall_policy.h"
 
 namespace liongate::sandbox {
@@ -94,7 +95,7 @@ constexpr auto kNeverGranted =
                                      "/etc/group", "/etc/hosts", "/etc/nsswitch.conf", "/etc/resolv.conf"});
 // What the system is made of: a program that wants to write there is not helped by a grant.
 constexpr auto kNeverWritten =
-    std::to_array<std::string_view>({"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot"});
+    std::to_array<std::string_view>({"/usr", "/etc", "/bin", "/sbin", "/lib", "/lib64", "/boot", "/var/spool"});
 constexpr auto kPrivatePlaces = std::to_array<std::string_view>({"/tmp", "/dev/shm"});
 constexpr std::size_t kVariableBytesMax = 255;
 
@@ -197,8 +198,22 @@ std::string written_place(const std::string& path, Use use) {
   return folder != "/" && is_folder(folder) ? folder : std::string();
 }
 
+// Text that a manifest and a terminal can show as it is: UTF-8 without control characters and without those that turn
+// the direction of what follows.
 bool is_spelled_plainly(const std::string& text) {
-  return std::ranges::none_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7F; });
+  if (!is_utf8(text)) return false;
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const auto byte = [&text](std::size_t index) { return static_cast<unsigned char>(text[index]); };
+    if (byte(at) < 0x20 || byte(at) == 0x7F) return false;
+    if (byte(at) == 0xC2 && byte(at + 1) < 0xA0) return false;  // U+0080 to U+009F
+    if (byte(at) != 0xE2) continue;
+    const unsigned next = byte(at + 1) << 8U | byte(at + 2);
+    const bool is_mark = next == 0x808E || next == 0x808F;     // U+200E, U+200F
+    const bool is_turn = next >= 0x80A8 && next <= 0x80AE;     // U+2028 to U+202E
+    const bool is_isolate = next >= 0x81A6 && next <= 0x81A9;  // U+2066 to U+2069
+    if (is_mark || is_turn || is_isolate) return false;
+  }
+  return true;
 }
 
 bool is_variable(std::string_view name) {

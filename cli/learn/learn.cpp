@@ -11,6 +11,7 @@
 #include "cli/learn/learn_workshop.h"
 #include "cli/learn/learned_permissions.h"
 #include "cli/manifest_file.h"
+#include "cli/plain_text.h"
 #include "cli/private_daemon.h"
 #include "cli/progress.h"
 #include "liongate/v1/event_service.grpc.pb.h"
@@ -38,10 +39,11 @@ class Learner {
   // A failure of ours, not of the program, is `broken`.
   Outcome run_round(const v1::InvokePluginRequest& call, std::int64_t timeout_ms, std::optional<Failure>& broken) {
     const std::vector<std::string> before = permissions_.for_trial();
-    permissions_.begin_trial(before);
+    const std::string correlation_id = "learn-" + std::to_string(++rounds_);
+    permissions_.begin_trial(before, correlation_id);
     Outcome outcome;
     outcome.failure = load(before);
-    if (!outcome.failure) outcome.failure = invoke(call, timeout_ms);
+    if (!outcome.failure) outcome.failure = invoke(call, timeout_ms, correlation_id);
     if (outcome.failure) withhold_what_it_names(*outcome.failure);
     broken = read_events();
     outcome.is_changed = permissions_.for_trial() != before;
@@ -67,7 +69,9 @@ class Learner {
     return std::nullopt;
   }
 
-  std::optional<Failure> invoke(v1::InvokePluginRequest request, std::int64_t timeout_ms) {
+  std::optional<Failure> invoke(v1::InvokePluginRequest request, std::int64_t timeout_ms,
+                                const std::string& correlation_id) {
+    request.set_correlation_id(correlation_id);
     request.set_plugin(manifest_.name());
     v1::InvokePluginResponse response;
     const grpc::Status status = connection_.call<v1::PluginService>(
@@ -116,6 +120,7 @@ class Learner {
   std::string folder_;
   LearnedPermissions permissions_;
   std::uint64_t cursor_ = 0;
+  std::uint64_t rounds_ = 0;
   bool is_loaded_ = false;
 };
 
@@ -206,7 +211,7 @@ ExitCode learn(Context& context, const LearnOptions& options) {
     workshop.emplace(std::move(*made));
     manifest = workshop->manifest();
     folder = workshop->folder();
-    for (const std::string& note : workshop->notes()) context.err << note << '\n';
+    for (const std::string& note : workshop->notes()) context.err << one_line(note) << '\n';
   }
   const Result<v1::InvokePluginRequest> call = invoke_request_of(options.invoke);
   if (!call) return fail(context, failure_of(call.error(), options.invoke.input_file));
@@ -242,6 +247,10 @@ ExitCode learn(Context& context, const LearnOptions& options) {
         manifest.name());
     failure.hint = "--rounds-max allows more";
     return fail(context, failure);
+  }
+  if (last.failure && last.failure->reason == "INVALID_MANIFEST") {
+    last.failure->hint = "it needs more than a manifest can say; grant whole folders in one, and learn with --manifest";
+    return fail(context, *last.failure);
   }
   if (last.failure) {
     last.failure->hint = "it misses nothing that a permission could give; see the warnings above";

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstdlib>
 #include <filesystem>
+#include <functional>
 #include <string_view>
 
+#include "config/manifest_parser.h"
+#include "kernel/base/limits.h"
 #include "kernel/base/paths.h"
 
 namespace liongate::cli {
@@ -20,6 +24,11 @@ constexpr auto kSecretPlaces = std::to_array<std::string_view>(
      "/gshadow", "/.password-store/", "/.config/gh/", "/credentials", "/private/", "id_rsa", "id_ed25519"});
 constexpr auto kSecretWords =
     std::to_array<std::string_view>({"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"});
+
+// Names of files and folders in which secrets are kept, wherever they lie.
+constexpr auto kSecretNames =
+    std::to_array<std::string_view>({".ssh", ".gnupg", ".aws", ".kube", ".docker", ".netrc", ".git-credentials",
+                                     ".pgpass", ".password-store", "id_rsa", "id_ed25519", "shadow", "gshadow"});
 
 // They name places of the host, where the sandbox has its own.
 constexpr auto kVariablesOfPlaces = std::to_array<std::string_view>({"TMPDIR", "TMP", "TEMP"});
@@ -36,7 +45,9 @@ bool is_file_kind(const std::string& kind) {
 }
 
 bool looks_secret(const std::string& permission) {
-  const auto [kind, argument] = split(permission);
+  auto [kind, argument] = split(permission);
+  if (kind == "env")
+    std::ranges::transform(argument, argument.begin(), [](unsigned char c) { return std::toupper(c); });
   const auto has = [&text = argument](std::string_view word) { return text.find(word) != std::string::npos; };
   if (is_file_kind(kind)) {
     const std::string folder = argument + "/";
@@ -53,6 +64,25 @@ bool is_shared_folder(const std::filesystem::path& folder) {
   return depth < 2 || (home != nullptr && folder == std::filesystem::path(home)) || folder.parent_path() == "/home";
 }
 
+bool is_home(const std::filesystem::path& folder) {
+  const char* const home = std::getenv("HOME");
+  return folder == "/root" || folder.parent_path() == "/home" ||
+         (home != nullptr && folder == std::filesystem::path(home));
+}
+
+// The first secret in the folder or one below; empty where there is none.
+std::string secret_in(const std::string& folder) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::recursive_directory_iterator entries(folder, fs::directory_options::skip_permission_denied, error);
+  for (; !error && entries != fs::recursive_directory_iterator(); entries.increment(error)) {
+    if (entries.depth() >= 1) entries.disable_recursion_pending();
+    const std::string name = entries->path().filename().string();
+    if (std::ranges::find(kSecretNames, name) != kSecretNames.end()) return entries->path().string();
+  }
+  return "";
+}
+
 // Whether `wider` allows all that `permission` does.
 bool covers(const std::string& wider, const std::string& permission) {
   const auto [wider_kind, place] = split(wider);
@@ -63,7 +93,8 @@ bool covers(const std::string& wider, const std::string& permission) {
 
 using Permissions = std::map<std::string, std::string>;
 
-void fold_files(Permissions& permissions) {
+void fold_files(Permissions& permissions, std::size_t files_max,
+                const std::function<bool(const std::string& folder)>& may_fold) {
   std::map<std::string, std::vector<std::string>> by_folder;  // with the kind in front
   std::error_code ignored;
   for (const auto& [permission, why] : permissions) {
@@ -72,7 +103,7 @@ void fold_files(Permissions& permissions) {
     by_folder[kind + ":" + std::filesystem::path(path).parent_path().string()].push_back(permission);
   }
   for (const auto& [folder, files] : by_folder) {
-    if (files.size() <= kFilesPerFolderMax || is_shared_folder(split(folder).second)) continue;
+    if (files.size() <= files_max || is_shared_folder(split(folder).second) || !may_fold(folder)) continue;
     for (const std::string& file : files) permissions.erase(file);
     permissions[folder] = std::to_string(files.size()) + " files in it";
   }
@@ -93,7 +124,9 @@ bool LearnedPermissions::is_asked(const std::string& permission) const {
 }
 
 void LearnedPermissions::take(const v1::Event& event) {
-  if (event.has_permission_denied()) take_denial(event.permission_denied());
+  if (event.has_permission_denied()) {
+    take_denial(event.permission_denied(), event.correlation_id() == correlation_id_);
+  }
   if (event.has_network_flow_opened()) {
     ports_[event.network_flow_opened().host()].insert(event.network_flow_opened().port());
   }
@@ -102,7 +135,7 @@ void LearnedPermissions::take(const v1::Event& event) {
   }
 }
 
-void LearnedPermissions::take_denial(const v1::PermissionDenied& denial) {
+void LearnedPermissions::take_denial(const v1::PermissionDenied& denial, bool is_of_this_trial) {
   const std::string& permission = denial.permission();
   const std::string shown_by = denial.system_call().empty() ? denial.action() : denial.system_call();
   if (permission.empty()) {
@@ -119,19 +152,31 @@ void LearnedPermissions::take_denial(const v1::PermissionDenied& denial) {
   if (kind == "env" && std::ranges::find(kVariablesOfPlaces, argument) != kVariablesOfPlaces.end()) return;
   // Granted, and refused all the same: the gate has looked at where the name leads.
   if (kind == "network" && granted_.contains(permission)) {
+    if (!is_of_this_trial) return;
     withhold(permission, denial.message());
-    return;
-  }
-  if (looks_secret(permission) && !is_asked(permission)) {
-    withheld_.try_emplace(permission, "it looks like a secret");
     return;
   }
   learn(permission, shown_by);
 }
 
+std::string LearnedPermissions::reason_to_withhold(const std::string& permission) const {
+  if (!config::parse_permission(permission)) return "it is no permission";
+  if (looks_secret(permission)) return "it looks like a secret";
+  const auto [kind, path] = split(permission);
+  std::error_code ignored;
+  if (!is_file_kind(kind) || !std::filesystem::is_directory(path, ignored)) return "";
+  if (is_home(path)) return "it is a home";
+  const std::string secret = secret_in(path);
+  return secret.empty() ? "" : secret + " in it looks like a secret";
+}
+
 void LearnedPermissions::learn(const std::string& permission, const std::string& why) {
-  if (is_asked(permission) || withheld_.contains(permission)) return;
-  learned_.try_emplace(permission, why);
+  if (is_asked(permission) || withheld_.contains(permission) || learned_.contains(permission)) return;
+  if (const std::string reason = reason_to_withhold(permission); !reason.empty()) {
+    withheld_.try_emplace(permission, reason);
+  } else {
+    learned_.emplace(permission, why);
+  }
 }
 
 void LearnedPermissions::withhold(const std::string& permission, const std::string& why) {
@@ -139,10 +184,20 @@ void LearnedPermissions::withhold(const std::string& permission, const std::stri
   withheld_.try_emplace(permission, why);
 }
 
+// The fewer files a folder needs to stand for them, the fewer permissions there are.
+std::map<std::string, std::string> LearnedPermissions::folded() const {
+  const auto may_fold = [this](const std::string& folder) { return reason_to_withhold(folder).empty(); };
+  Permissions folded;
+  for (std::size_t files_max = kFilesPerFolderMax;; files_max /= 2) {
+    folded = learned_;
+    fold_files(folded, files_max, may_fold);
+    drop_covered(folded, asked_);
+    if (files_max == 0 || folded.size() + asked_.size() < limits::kPermissionsMax) return folded;
+  }
+}
+
 std::vector<std::string> LearnedPermissions::for_trial() const {
-  Permissions folded = learned_;
-  fold_files(folded);
-  drop_covered(folded, asked_);
+  const Permissions folded = this->folded();
   std::vector<std::string> permissions = asked_;
   bool has_network = std::ranges::any_of(asked_, [](const std::string& one) { return one.starts_with("net"); });
   for (const auto& [permission, why] : folded) {
@@ -154,9 +209,7 @@ std::vector<std::string> LearnedPermissions::for_trial() const {
 }
 
 std::vector<LearnedPermissions::Line> LearnedPermissions::for_manifest() const {
-  Permissions folded = learned_;
-  fold_files(folded);
-  drop_covered(folded, asked_);
+  const Permissions folded = this->folded();
   std::vector<Line> lines;
   for (const std::string& permission : asked_) lines.push_back({permission, ""});
   for (const auto& [permission, why] : folded) {

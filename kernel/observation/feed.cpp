@@ -23,8 +23,8 @@ Feed::Feed(asio::io_context& io, asio::io_context& kernel, event_log::EventLog& 
       log_(log),
       cursor_path_(std::move(cursor_path)),
       order_(std::move(order)),
-      pipe_(io),
-      ack_timer_(io),
+      pipe_(std::in_place, io),
+      ack_timer_(std::in_place, io),
       out_(std::move(order_.unsent)) {}
 
 // --- kernel thread ---
@@ -70,7 +70,7 @@ void Feed::tell(std::function<void(const FeedListener&)> what) {
 // --- observation thread ---
 
 void Feed::begin() {
-  Result<void> watched = supervision::watch_pipe_end(pipe_, std::move(order_.pipe));
+  Result<void> watched = supervision::watch_pipe_end(*pipe_, std::move(order_.pipe));
   if (watched) watched = open();
   if (!watched) {
     fail(std::move(watched).error());
@@ -120,7 +120,7 @@ void Feed::step() {
   if (ended_ || write_waiting_ || !flush()) return;
   if (finishing_) {
     boost::system::error_code ignored;
-    pipe_.close(ignored);
+    pipe_->close(ignored);
     return;
   }
   if (query_ == nullptr || window_is_full()) return;
@@ -145,21 +145,21 @@ bool Feed::flush() {
       out_.swap(control_);
       if (out_.empty()) return true;
     }
-    if (!pipe_.is_open()) return false;
-    const ssize_t sent = ::write(pipe_.native_handle(), out_.data() + out_sent_, out_.size() - out_sent_);
+    if (!pipe_->is_open()) return false;
+    const ssize_t sent = ::write(pipe_->native_handle(), out_.data() + out_sent_, out_.size() - out_sent_);
     if (sent >= 0) {
       out_sent_ += static_cast<std::size_t>(sent);
     } else if (errno == EAGAIN) {
       write_waiting_ = true;
-      pipe_.async_wait(asio::posix::stream_descriptor::wait_write,
-                       [self = shared_from_this()](const boost::system::error_code& error) {
-                         self->write_waiting_ = false;
-                         if (!error) self->step();
-                       });
+      pipe_->async_wait(asio::posix::stream_descriptor::wait_write,
+                        [self = shared_from_this()](const boost::system::error_code& error) {
+                          self->write_waiting_ = false;
+                          if (!error) self->step();
+                        });
       return false;
     } else if (errno != EINTR) {
       boost::system::error_code ignored;
-      pipe_.close(ignored);  // it closed fd 3 or died: its end tells more
+      pipe_->close(ignored);  // it closed fd 3 or died: its end tells more
       tell([](const FeedListener& listener) { listener.pipe_closed(); });
       return false;
     }
@@ -242,8 +242,9 @@ void Feed::take_ack(EventSeq seq) {
     ++order_.progress->acknowledged;
   }
   move_cursor(window_.empty() ? std::max(seq, query_->position()) : seq);
+  if (ended_) return;  // the cursor could not be written
   if (window_.empty()) {
-    ack_timer_.cancel();
+    ack_timer_->cancel();
   } else {
     expect_ack();
   }
@@ -260,8 +261,8 @@ void Feed::move_cursor(EventSeq seq) {
 void Feed::expect_ack() {
   const std::uint64_t timeout_ms =
       order_.settings.ack_timeout_ms() == 0 ? limits::kObserverAckTimeoutMsDefault : order_.settings.ack_timeout_ms();
-  ack_timer_.expires_after(std::chrono::milliseconds(timeout_ms));
-  ack_timer_.async_wait([self = shared_from_this(), timeout_ms](const boost::system::error_code& error) {
+  ack_timer_->expires_after(std::chrono::milliseconds(timeout_ms));
+  ack_timer_->async_wait([self = shared_from_this(), timeout_ms](const boost::system::error_code& error) {
     if (error || self->ended_ || self->window_.empty()) return;
     self->fail(make_error(Reason::kDeadlineExceeded, "it acknowledged nothing for " + std::to_string(timeout_ms) +
                                                          " ms with " + std::to_string(self->window_.size()) +
@@ -277,9 +278,9 @@ void Feed::fail(Error error) {
 
 void Feed::close() {
   if (std::exchange(ended_, true)) return;
-  ack_timer_.cancel();
-  boost::system::error_code ignored;
-  pipe_.close(ignored);
+  // What waits in the kernel's loop may keep us beyond the end of this one, of which they are.
+  ack_timer_.reset();
+  pipe_.reset();
   // Not acknowledged is not handled; what was looked at and is for somebody else need not be looked at again.
   if (query_ != nullptr && file_ && window_.empty() && query_->position() > cursor_) {
     cursor_ = query_->position();

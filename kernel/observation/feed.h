@@ -109,8 +109,8 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   const std::string cursor_path_;
   FeedOrder order_;
   std::shared_ptr<std::atomic<bool>> listens_ = std::make_shared<std::atomic<bool>>(true);
-  boost::asio::posix::stream_descriptor pipe_;
-  boost::asio::steady_timer ack_timer_;
+  std::optional<boost::asio::posix::stream_descriptor> pipe_;  // until close()
+  std::optional<boost::asio::steady_timer> ack_timer_;         // the same
   std::optional<CursorFile> file_;
   std::unique_ptr<event_log::EventQuery> query_;
   std::string out_;

@@ -90,10 +90,20 @@ void HostCalls::give_secret(const std::string& name, Asked asked) {
     return;
   }
   ++in_flight_;
+  secrets_wanted_.emplace_back(name, std::move(asked));
+  if (!is_fetching_) fetch_next();
+}
+
+void HostCalls::fetch_next() {
+  is_fetching_ = !secrets_wanted_.empty();
+  if (!is_fetching_) return;
+  auto [name, asked] = std::move(secrets_wanted_.front());
+  secrets_wanted_.pop_front();
   context_.secret_delivery.fetch_one(
       name, [this, alive = alive_, asked = std::move(asked)](Result<SecretDelivery::Values> values) {
         if (!*alive) return;
         --in_flight_;
+        fetch_next();
         const auto instance = asked.instance.lock();
         if (!instance || instance->ended()) return;
         if (values) {

@@ -11,9 +11,11 @@
 // gone is dropped.
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "kernel/orchestrator/kernel_context.h"
 #include "kernel/supervision/plugin_instance.h"
@@ -49,6 +51,7 @@ class HostCalls {
   bool is_in_rate();
   v1::Event asked_by(const supervision::PluginInstance& instance) const;
   void give_secret(const std::string& name, Asked asked);
+  void fetch_next();
   void give_value(const Asked& asked, policy::SecretValue value);
   bool has(const std::string& permission) const;
   void deny(const std::string& method, const std::string& permission, const Asked& asked);
@@ -56,6 +59,9 @@ class HostCalls {
 
   KernelContext& context_;
   const registry::PluginRecord& record_;
+  // One after the other: a source that is slow holds up the plugin that asks for it, and nobody else.
+  std::deque<std::pair<std::string, Asked>> secrets_wanted_;  // at most kHostCallsInFlightMax
+  bool is_fetching_ = false;
   std::size_t in_flight_ = 0;
   MonotonicTime second_began_{};
   std::uint32_t begun_in_second_ = 0;

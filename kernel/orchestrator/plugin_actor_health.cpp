@@ -43,7 +43,10 @@ void PluginActor::check_health(HealthDone done) {
 void PluginActor::on_instance_pong(PluginInstance&, const v1::Pong& pong) {
   if (pong.nonce() != ping_nonce_) return;
   v1::Pong answer = pong;
-  answer.set_detail(to_utf8(pong.detail().substr(0, limits::kPongDetailBytesMax)));
+  // Hidden before it is cut: half a secret is one.
+  const std::string detail = context_.secrets.hidden(
+      to_utf8(pong.detail().substr(0, limits::kPongDetailBytesMax + policy::kHidingReachBytes)));
+  answer.set_detail(to_utf8(detail.substr(0, limits::kPongDetailBytesMax)));
   answer_pings(std::move(answer));
 }
 

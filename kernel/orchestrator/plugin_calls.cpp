@@ -39,11 +39,17 @@ void show_names(Call& call, v1::CallFigures& figures) {
   figures.set_created_files_left_out(created.left_out);
 }
 
-Error failure_error(const v1::Failure& failure) {
-  std::string message = to_utf8(failure.message().substr(0, limits::kFailureMessageBytesMax));
+// The first `bytes_max` bytes; what is cut off is cut behind the hiding, for half a secret is one.
+std::string cut(const std::string& text, std::size_t bytes_max, const policy::Secrets& secrets) {
+  if (text.size() <= bytes_max) return to_utf8(text);
+  return to_utf8(secrets.hidden(to_utf8(text.substr(0, bytes_max + policy::kHidingReachBytes))).substr(0, bytes_max));
+}
+
+Error failure_error(const v1::Failure& failure, const policy::Secrets& secrets) {
+  std::string message = cut(failure.message(), limits::kFailureMessageBytesMax, secrets);
   Error error = make_error(Reason::kPluginError, message.empty() ? "the plugin failed without a message" : message);
   if (!failure.code().empty())
-    error.metadata["plugin_code"] = to_utf8(failure.code().substr(0, limits::kFailureMessageBytesMax));
+    error.metadata["plugin_code"] = cut(failure.code(), limits::kFailureMessageBytesMax, secrets);
   error.metadata["retryable"] = failure.retryable() ? "true" : "false";
   return error;
 }
@@ -296,7 +302,7 @@ bool PluginCalls::take_result(PluginInstance& instance, v1::Result& result) {
     for (auto& [key, value] : *result.mutable_metadata()) reply.metadata[key] = std::move(value);
     sink_.succeed(*call, std::move(reply));
   } else if (result.has_failure()) {
-    sink_.fail(*call, failure_error(result.failure()), std::move(figures));
+    sink_.fail(*call, failure_error(result.failure(), context_.secrets), std::move(figures));
   } else {
     sink_.fail(*call, make_error(Reason::kPluginProtocolError, "the Result has neither output nor failure"),
                std::move(figures));
@@ -449,6 +455,10 @@ Error PluginCalls::command_error(const supervision::PluginExit& exit, const std:
   }
   std::string message = name + " " + supervision::describe(exit);
   std::string tail = to_utf8(stderr_tail);
+  if (stderr_tail.size() > limits::kCommandStderrTailBytes) {
+    tail = context_.secrets.hidden(std::move(tail));
+    tail = to_utf8(tail.substr(tail.size() - std::min(tail.size(), limits::kCommandStderrTailBytes)));
+  }
   while (!tail.empty() && (tail.back() == '\n' || tail.back() == ' ')) tail.pop_back();
   if (!tail.empty()) message += ": " + tail.substr(tail.rfind('\n') + 1);
   Error error = make_error(Reason::kPluginError, std::move(message))

@@ -39,15 +39,29 @@ void add_spelling(std::string_view text, std::vector<SecretBytes>& spellings) {
   if (std::none_of(spellings.begin(), spellings.end(), is_there)) spellings.emplace_back(text);
 }
 
-// `text` itself, as it stands between the quotes of a JSON text, and as logs and messages mend it.
+std::string replaced(std::string text, std::string_view what, std::string_view with) {
+  for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + with.size())) {
+    text.replace(at, what.size(), with);
+  }
+  return text;
+}
+
+// `text` itself, as it stands between the quotes of a JSON text, and as logs and messages mend it. JSON is spelled as
+// most libraries do by themselves: Python writes only ASCII, PHP that and `\/`, Go no characters that HTML knows.
 void add_spellings(std::string_view text, std::vector<SecretBytes>& spellings) {
   add_spelling(text, spellings);
   std::string mended = to_utf8(text);
   add_spelling(mended, spellings);
   nlohmann::json node(std::move(mended));
-  std::string quoted = node.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  add_spelling(std::string_view(quoted).substr(1, quoted.size() - 2), spellings);
-  wipe(quoted);
+  for (const bool is_ascii : {false, true}) {
+    std::string quoted = node.dump(-1, ' ', is_ascii, nlohmann::json::error_handler_t::replace);
+    std::string slashed = replaced(quoted, "/", "\\/");
+    std::string for_html = replaced(replaced(replaced(quoted, "&", "\\u0026"), "<", "\\u003c"), ">", "\\u003e");
+    for (std::string* spelling : {&quoted, &slashed, &for_html}) {
+      add_spelling(std::string_view(*spelling).substr(1, spelling->size() - 2), spellings);
+      wipe(*spelling);
+    }
+  }
   wipe(node.get_ref<std::string&>());
 }
 

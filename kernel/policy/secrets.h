@@ -23,6 +23,7 @@
 #include <string_view>
 #include <vector>
 
+#include "kernel/base/limits.h"
 #include "kernel/base/result.h"
 #include "kernel/base/secret_bytes.h"
 #include "liongate/v1/event.pb.h"
@@ -31,6 +32,9 @@ namespace liongate::policy {
 
 inline constexpr std::size_t kSecretBytesMin = 6;
 inline constexpr std::size_t kSecretLineBytesMin = 16;
+// What is to be cut is hidden before, and so far beyond the cut: a secret that the cut went through would else be kept
+// but for a byte. Twice the longest value, for its spelling in JSON.
+inline constexpr std::size_t kHidingReachBytes = 2 * limits::kSecretBytesMax;
 
 class Secrets {
  public:

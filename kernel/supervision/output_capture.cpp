@@ -64,9 +64,7 @@ OutputCapture::ReadOutcome OutputCapture::read_once() {
 
 void OutputCapture::keep(std::string_view bytes) {
   tail_.append(bytes);
-  if (tail_.size() > limits::kCommandStderrTailBytes) {
-    tail_.erase(0, tail_.size() - limits::kCommandStderrTailBytes);
-  }
+  if (tail_.size() > kTailBytesMax) tail_.erase(0, tail_.size() - kTailBytesMax);
   lines_.feed(bytes, [this](std::string_view line) { log_->add(source_, "", line, execution_id_); });
 }
 

@@ -10,8 +10,10 @@
 #include <memory>
 #include <string>
 
+#include "kernel/base/limits.h"
 #include "kernel/base/result.h"
 #include "kernel/base/unique_fd.h"
+#include "kernel/policy/secrets.h"
 #include "kernel/supervision/plugin_log.h"
 
 namespace liongate::supervision {
@@ -35,11 +37,13 @@ class OutputCapture : public std::enable_shared_from_this<OutputCapture> {
     if (!closed_) close();
   }
 
-  // The last bytes, for the error of a command that failed.
+  // The last bytes, for the error of a command that failed: more than limits::kCommandStderrTailBytes, so that what is
+  // secret can be hidden before it is cut.
   const std::string& tail() const { return tail_; }
 
  private:
   static constexpr std::size_t kReadBytes = 16 * 1024;
+  static constexpr std::size_t kTailBytesMax = limits::kCommandStderrTailBytes + policy::kHidingReachBytes;
 
   void wait();
   void on_readable();

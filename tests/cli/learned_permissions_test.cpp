@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
+#include <filesystem>
+#include <fstream>
 
 using liongate::cli::LearnedPermissions;
 namespace v1 = liongate::v1;
@@ -100,6 +102,53 @@ TEST_CASE("what looks like a secret is told and not granted, unless the manifest
   CHECK(asking.withheld().empty());
 }
 
+TEST_CASE("a folder that is a home, or has a secret in it or one below, is told and not granted") {
+  namespace fs = std::filesystem;
+  std::string folder = fs::temp_directory_path() / "liongate-learned-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  fs::create_directories(folder + "/user/.ssh");
+  fs::create_directories(folder + "/work/deep/deeper/.ssh");
+  LearnedPermissions learned({});
+  learned.take(denial("fs_write:" + folder + "/user"));
+  learned.take(denial("fs_read:" + folder));
+  learned.take(denial("fs_read:" + folder + "/work"));
+  learned.take(denial("fs_read:/root"));
+  CHECK(learned.for_trial() == Texts{"fs_read:" + folder + "/work"});
+  CHECK(learned.withheld().at("fs_write:" + folder + "/user") == folder + "/user/.ssh in it looks like a secret");
+  CHECK(learned.withheld().size() == 3);
+  fs::remove_all(folder);
+}
+
+TEST_CASE("files are not folded into a folder that is not for us to grant") {
+  namespace fs = std::filesystem;
+  std::string folder = fs::temp_directory_path() / "liongate-learned-XXXXXX";
+  REQUIRE(::mkdtemp(folder.data()) != nullptr);
+  std::ofstream(folder + "/id_rsa") << "key";
+  LearnedPermissions learned({});
+  for (std::size_t file = 0; file <= liongate::cli::kFilesPerFolderMax; ++file) {
+    learned.take(denial("fs_read:" + folder + "/" + std::to_string(file)));
+  }
+  CHECK(learned.for_trial().size() == liongate::cli::kFilesPerFolderMax + 1);
+  fs::remove_all(folder);
+}
+
+TEST_CASE("where there would be more permissions than a manifest has, folders stand for fewer files") {
+  LearnedPermissions learned({});
+  for (int folder = 0; folder < 15; ++folder) {
+    for (int file = 0; file < 6; ++file) {
+      learned.take(denial("fs_read:/srv/" + std::to_string(folder) + "/" + std::to_string(file)));
+    }
+  }
+  CHECK(learned.for_trial().size() == 15);
+}
+
+TEST_CASE("what is no permission is told and not granted") {
+  LearnedPermissions learned({});
+  learned.take(denial("network:(no name)", ""));
+  CHECK(learned.for_trial().empty());
+  CHECK(learned.withheld().at("network:(no name)") == "it is no permission");
+}
+
 TEST_CASE("a socket is tried with a host that is never there, so that the gate tells what is wanted") {
   LearnedPermissions learned({});
   learned.take(denial("network", "socket"));
@@ -125,8 +174,12 @@ TEST_CASE("a host that is refused although it was granted is told, and not tried
   learned.take(denial("network:internal.example.org", ""));
   learned.take(denial("network:internal.example.org", ""));
   CHECK(manifest_of(learned) == Texts{"network:internal.example.org"});
-  learned.begin_trial(learned.for_trial());
-  learned.take(denial("network:internal.example.org", ""));
+  learned.begin_trial(learned.for_trial(), "second");
+  learned.take(denial("network:internal.example.org", ""));  // counted in the trial before
+  CHECK(manifest_of(learned) == Texts{"network:internal.example.org"});
+  v1::Event again = denial("network:internal.example.org", "");
+  again.set_correlation_id("second");
+  learned.take(again);
   CHECK(manifest_of(learned).empty());
   CHECK(learned.withheld().contains("network:internal.example.org"));
 }

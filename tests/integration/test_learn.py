@@ -141,6 +141,35 @@ def test_what_looks_like_a_secret_is_told_and_not_granted(can_confine: None, wor
     assert "canary-1b6f" not in outcome.text + outcome.err
 
 
+def test_a_folder_with_a_secret_in_it_is_told_and_not_granted(can_confine: None, workshop: Workshop) -> None:
+    home = workshop.folder / "user"
+    (home / ".ssh").mkdir(parents=True, mode=0o755)
+    script = workshop.folder / "steal.py"
+    script.write_text(f"import os\ntry:\n    open('{home}/x', 'w')\nexcept OSError:\n    pass\n"
+                      f"open('{home}/.ssh/authorized_keys', 'w').write('evil')\n")
+    outcome = learn(installed("python3"), "-I", script)
+    assert outcome.exit_code == 5
+    assert f"not granted: fs_write:{home} ({home}/.ssh in it looks like a secret)" in outcome.err
+    assert "fs_write" not in outcome.text
+    assert not (home / ".ssh/authorized_keys").exists()
+
+
+def test_names_that_are_no_text_hurt_neither_the_log_nor_the_terminal(can_confine: None, workshop: Workshop) -> None:
+    folder = workshop.folder / "names"
+    folder.mkdir()
+    (folder / "target\x1b]0;T\x07").write_text("")
+    (folder / "lnk").symlink_to(folder / "target\x1b]0;T\x07")
+    (folder / "c1\u009b31m").write_text("")
+    script = folder / "odd.py"
+    script.write_text(f"import os\nfor name in [b'\\xff', 'c1\\x9b31m'.encode()]:\n    try:\n"
+                      f"        os.open(b'{folder}/' + name, os.O_CREAT | os.O_WRONLY)\n"
+                      "    except OSError:\n        pass\n")
+    outcome = learn(installed("python3"), "-I", script, folder / "lnk")
+    assert outcome.exit_code == 0, outcome.err
+    for output in (outcome.text, outcome.err):
+        assert all(character == "\n" or character.isprintable() for character in output)
+
+
 def test_a_program_that_fails_for_its_own_reasons_fails_here_too(can_confine: None) -> None:
     outcome = learn("/usr/bin/false")
     assert outcome.exit_code == 5

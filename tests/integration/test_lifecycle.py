@@ -174,7 +174,7 @@ def test_reload_brings_new_code_under_the_same_id(daemon: Daemon, workshop: Work
 def test_reload_lets_calls_of_the_old_code_finish(daemon: Daemon, workshop: Workshop) -> None:
     folder = workshop.copy("slow")
     before = daemon.load(folder)
-    call = daemon.invoke_later("slow", "600")
+    call = daemon.invoke_later("slow", "3000")
     daemon.wait_event("PluginInvoked", plugin="slow")
     edit(folder / "manifest.toml", lambda text: replaced_line(text, "version", 'version = "0.2.0"'))
     after = daemon.client.plugins.ReloadPlugin(plugin="slow").plugin

@@ -264,7 +264,7 @@ def test_what_changed_while_the_daemon_was_down_is_put_into_force_at_its_start(o
     daemon.wait_state("three", "RUNNING")
     assert daemon.wait_state("two", "RUNNING").plugin_id == observed
     eventually(lambda: {one.name for one in daemon.client.plugins.ListPlugins().plugins} == {"two", "three"},
-               "one is gone")
+               "it is gone")
     started = daemon.events(types=["DaemonStarted"])[-1].seq
     assert not daemon.events(plugin="one", types=["InstanceCreated"], after_seq=started), "it is not started once more"
 

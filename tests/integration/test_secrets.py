@@ -523,6 +523,36 @@ def test_a_full_search_finds_no_secret(keeper: Daemon, sources: SecretSources, w
     assert cores() == before
 
 
+CUTTING = '''from liongate import Call, Failure, Plugin
+
+plugin = Plugin()
+
+
+@plugin.operation("")
+def fail(call: Call) -> str:
+    value = call.secret("by-file").decode()
+    raise Failure("CUT", "y" * (8192 - len(value) + 1) + value)
+
+
+plugin.run()
+'''
+
+
+def test_half_a_secret_is_hidden_too_where_a_text_is_cut(
+    keeper: Daemon, sources: SecretSources, workshop: Workshop
+) -> None:
+    value = sources.values["file"]
+    script = f"cat /run/secrets/by-file >&2; head -c {4096 - len(value) + 1} /dev/zero | tr '\\0' x >&2; exit 3\n"
+    keeper.load(workshop.command("tail", script, permissions=["secret:by-file"]))
+    manifest = workshop.manifest("head", "./main.py", "python", ["secret:by-file"])
+    keeper.load(workshop.write("head", manifest, {"main.py": CUTTING}))
+    for plugin in ("tail", "head"):
+        with wire.refused("PLUGIN_ERROR"):
+            keeper.invoke(plugin)
+        error = keeper.events(plugin=plugin, types=["PluginError"])[0].plugin_error
+        assert value[1:13] not in error.message and value[:-1] not in error.message
+
+
 def test_the_search_would_find_one(tmp_path: Path) -> None:
     """The other side of the promise's test: what is there is found, however it is spelled."""
     value = "canary-0123456789abcdef"

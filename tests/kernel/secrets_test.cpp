@@ -90,6 +90,15 @@ TEST_CASE("a value is hidden with and without the blanks around it, and by its l
   CHECK(secrets.hidden(to_utf8("\xff\xfe\x01 of any kind")) == "[secret]");
 }
 
+TEST_CASE("a value is hidden as the JSON of other languages spells it") {
+  policy::Secrets secrets(nullptr);
+  REQUIRE(secrets.learn_value("password", "p\xc3\xa4ss/w\xc3\xb6rt&<1>").has_value());
+  for (const char* spelled : {R"(p\u00e4ss/w\u00f6rt&<1>)", R"(p\u00e4ss\/w\u00f6rt&<1>)",
+                              "p\xc3\xa4ss\\/w\xc3\xb6rt&<1>", "p\xc3\xa4ss/w\xc3\xb6rt\\u0026\\u003c1\\u003e"}) {
+    CHECK(secrets.hidden(std::string("{\"x\": \"") + spelled + "\"}") == "{\"x\": \"[secret]\"}");
+  }
+}
+
 TEST_CASE("a value that is too short to be hidden is refused without being told") {
   policy::Secrets secrets(nullptr);
   for (const char* value : {"12345", "   12345 \n", "      "}) {

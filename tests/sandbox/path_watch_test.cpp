@@ -111,6 +111,19 @@ TEST_CASE("a symbolic link is not missed: a grant follows none") {
   CHECK(missed(launcher.run(watched_shell("cat " + folder.path() + "/link"))).empty());
 }
 
+TEST_CASE("a name that is no text, or that would steer a terminal, is not missed") {
+  const SharedFolder folder;
+  Launcher launcher(available_users().front());
+  for (const char* name : {"\\377", "a\\033b", "a\\302\\233b", "a\\342\\200\\256b", "a\\342\\201\\246b", "\\303"}) {
+    INFO(name);
+    CHECK(missed(launcher.run(watched_shell(std::string("echo > \"$(printf '") + folder.path() + "/x" + name +
+                                            "')\"; cat \"$(printf '" + folder.path() + "/" + name + "')\""))) ==
+          std::vector<std::string>{});
+  }
+  const std::string named = make_file(folder, "d\xc3\xa4ta");
+  CHECK(missed(launcher.run(watched_shell("cat " + named))) == std::vector<std::string>{"fs_read:" + named});
+}
+
 TEST_CASE("names of environment variables come as paths that stand for them") {
   Launcher launcher(available_users().front());
   const auto permissions = missed(
