@@ -2,6 +2,7 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/post.hpp>
 #include <catch2/catch.hpp>
 #include <csignal>
@@ -185,8 +186,10 @@ Kernel::~Kernel() {
 bool Kernel::until(const std::function<bool()>& condition, std::chrono::milliseconds bound) {
   const auto end = std::chrono::steady_clock::now() + bound;
   while (!condition()) {
-    if (std::chrono::steady_clock::now() >= end) return false;
-    io_->run_one_until(end);
+    const auto now = std::chrono::steady_clock::now();
+    if (now >= end) return false;
+    // What another thread does (the observation's) wakes nobody here.
+    io_->run_one_until(std::min(end, now + std::chrono::milliseconds(1)));
   }
   return true;
 }
