@@ -41,7 +41,6 @@ void add_verb(Program& program, const char* name, const char* summary,
 }  // namespace
 
 void add_lifecycle_verbs(Program& program) {
-  add_verb(program, "unload-plugin", "Stop a plugin and forget it; its events stay", &Stub::UnloadPlugin);
   add_verb(program, "reload-plugin", "Read manifest and files again, under the same id", &Stub::ReloadPlugin);
   add_verb(program, "start-plugin", "Start a plugin that is stopped", &Stub::StartPlugin);
   add_verb(program, "stop-plugin", "Finish running calls, then stop the plugin", &Stub::StopPlugin);

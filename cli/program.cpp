@@ -183,6 +183,7 @@ ExitCode run(std::vector<std::string> arguments, std::ostream& out, std::ostream
              Colour colour) {
   Program program(out, err, terminal, colour);
   add_load_plugin(program);
+  add_unload_plugin(program);
   add_lifecycle_verbs(program);
   add_list_plugins(program);
   add_get_plugin(program);

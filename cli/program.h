@@ -88,6 +88,7 @@ class Program {
 };
 
 void add_load_plugin(Program& program);
+void add_unload_plugin(Program& program);
 void add_lifecycle_verbs(Program& program);
 void add_list_plugins(Program& program);
 void add_list_permissions(Program& program);

@@ -79,6 +79,7 @@ _liongatectl() {
   case $verb in
     load-plugin) flags+=' --manifest --replace --no-start --accept-permissions' ;;
     reload-plugin) flags+=' --plugin-id --accept-permissions' ;;
+    unload-plugin) flags+=' --plugin-id --all --if-loaded' ;;
     explain-permissions) flags+=' --plugin-id --manifest' ;;
     grant-permission | revoke-permission) flags+=' --plugin-id --permission' ;;
     test-policy) flags+=' --policy --manifest --environment --caller' ;;

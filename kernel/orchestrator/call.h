@@ -90,6 +90,7 @@ struct Call {
   MonotonicTime deadline{};
   DeadlineSource deadline_source = DeadlineSource::kCaller;
   std::uint64_t cpu_charged_start_us = 0;  // of its instance's CpuShares
+  bool cpu_exceeded = false;               // seen to be above cpu_time_ms_max: its process is ended for it
   std::size_t output_bytes = 0;
   std::vector<supervision::LogLine> logs;
   std::size_t log_bytes = 0;

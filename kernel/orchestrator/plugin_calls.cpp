@@ -345,12 +345,13 @@ void PluginCalls::lose(PluginInstance& instance, const supervision::PluginExit& 
   }
   std::sort(lost.begin(), lost.end(), [](const Call* a, const Call* b) { return a->key < b->key; });
   const auto limit = error.metadata.find("limit");
-  const bool is_one_calls_fault = limit != error.metadata.end() && limit->second == kCpuTimeLimit;
-  const auto cpu_ms_max = static_cast<double>(manifest_limits().cpu_time_ms_max());
+  // Whose fault it is was settled when it was seen: until the process has gone, others may pass the limit as well.
+  const bool is_one_calls_fault = limit != error.metadata.end() && limit->second == kCpuTimeLimit &&
+                                  std::ranges::any_of(lost, &Call::cpu_exceeded);
   for (Call* call : lost) {
     remove_running(call->key);
     v1::CallFigures figures = last_figures_of(*call, instance, exit);
-    if (is_one_calls_fault && figures.cpu_time_ms() < cpu_ms_max) {
+    if (is_one_calls_fault && !call->cpu_exceeded) {
       sink_.fail(*call,
                  make_error(Reason::kPluginCrashed,
                             "plugin " + record_.name() + " was killed: another of its calls exceeded cpu_time_ms_max"),
@@ -538,16 +539,21 @@ void PluginCalls::check_cpu() {
   const std::uint64_t limit_ms = manifest_limits().cpu_time_ms_max();
   if (!instance_ || running_.empty()) return;
   const std::uint64_t charged_us = instance_->cpu_shares().charged_us(instance_->meter().cpu_time_us());
+  std::uint64_t most_us = 0;
   for (const auto& [key, running] : running_) {
     if (running.instance != instance_) continue;
     const std::uint64_t used_us = charged_us - running.call->cpu_charged_start_us;
     if (used_us <= limit_ms * 1000) continue;
-    instance_->end(supervision::make_limit_error(
-        "plugin " + record_.name() + " used more than " + std::to_string(limit_ms) + " ms of CPU time in one call",
-        kCpuTimeLimit, limit_ms, used_us / 1000));
+    running.call->cpu_exceeded = true;
+    most_us = std::max(most_us, used_us);
+  }
+  if (most_us == 0) {
+    watch_cpu();
     return;
   }
-  watch_cpu();
+  instance_->end(supervision::make_limit_error(
+      "plugin " + record_.name() + " used more than " + std::to_string(limit_ms) + " ms of CPU time in one call",
+      kCpuTimeLimit, limit_ms, most_us / 1000));
 }
 
 }  // namespace liongate::orchestrator

@@ -39,6 +39,25 @@ def test_the_verbs_print_the_state_reached(daemon: Daemon) -> None:
         assert daemon.ctl.ok(verb, "hello").text == f"hello: {state}\n"
 
 
+def test_unload_all_begins_with_the_last_that_was_loaded(daemon: Daemon) -> None:
+    for name in ("hello", "echo", "hello-command"):
+        daemon.load(name)
+    assert daemon.ctl.ok("unload-plugin", "--all").text == "hello-command: unloaded\necho: unloaded\nhello: unloaded\n"
+    assert not daemon.client.plugins.ListPlugins().plugins
+    assert daemon.ctl.ok("unload-plugin", "--all").text == ""
+
+
+def test_unloading_what_is_not_there_is_an_error_unless_that_is_said(daemon: Daemon) -> None:
+    assert daemon.ctl("unload-plugin", "nobody").exit_code == 4
+    unloaded = daemon.ctl.ok("unload-plugin", "nobody", "--if-loaded")
+    assert (unloaded.text, "nothing to unload" in unloaded.err) == ("", True)
+
+
+def test_unload_names_one_or_all(daemon: Daemon) -> None:
+    assert daemon.ctl("unload-plugin").exit_code == 2
+    assert daemon.ctl("unload-plugin", "hello", "--all").exit_code == 2
+
+
 @pytest.mark.parametrize("name", ["hello", "hello-command"])
 def test_a_running_plugin_cannot_be_started(daemon: Daemon, name: str) -> None:
     daemon.load(name)
