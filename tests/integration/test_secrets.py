@@ -396,6 +396,27 @@ def test_a_daemon_that_stops_does_not_wait_for_a_command(
     assert refused.value.reason == "SHUTTING_DOWN"
 
 
+def test_a_secret_in_a_file_waits_for_no_command(
+    make_daemon: Callable[..., Daemon], sources: SecretSources, workshop: Workshop
+) -> None:
+    """More of the slow ones wait than there are threads to wait for them."""
+    names = [f"slow{number}" for number in range(6)]
+    begun = sources.folder / "begun"
+    slow = "".join(f'  {name}: {{command: [/bin/sh, -c, "echo > {begun}; exec sleep 60"], timeout_ms: 60000}}\n'
+                   for name in names)
+    sources.folder.chmod(0o777)
+    daemon = make_daemon(config=sources.config + slow, env=sources.env).start()
+    pending = [daemon.client.plugins.later(
+        "LoadPlugin", manifest_path=str(asking(workshop, [f"secret:{name}"], name) / "manifest.toml")) for name in names]
+    eventually(begun.exists, "a command runs")
+    daemon.load(asking(workshop, ["secret:by-file"]))
+    assert daemon.invoke("asking", "by-file").text == sources.values["file"]
+    assert daemon.stop() == 0
+    for load in pending:
+        with pytest.raises(wire.Refusal):
+            load.result()
+
+
 # --- rotation ---
 
 
@@ -551,6 +572,28 @@ def test_half_a_secret_is_hidden_too_where_a_text_is_cut(
             keeper.invoke(plugin)
         error = keeper.events(plugin=plugin, types=["PluginError"])[0].plugin_error
         assert value[1:13] not in error.message and value[:-1] not in error.message
+
+
+AILING = '''from liongate import Plugin
+
+plugin = Plugin()
+
+
+@plugin.health
+def health():
+    with open("/run/secrets/by-file") as secret:
+        return "cannot log in with " + secret.read()
+
+
+plugin.run()
+'''
+
+
+def test_a_secret_is_hidden_in_what_a_plugin_says_of_its_health(
+    keeper: Daemon, sources: SecretSources, workshop: Workshop
+) -> None:
+    keeper.load(workshop.python("ailing", AILING, ["secret:by-file"]))
+    assert keeper.client.plugins.GetPluginHealth(plugin="ailing").detail == "cannot log in with [secret]"
 
 
 def test_the_search_would_find_one(tmp_path: Path) -> None:
