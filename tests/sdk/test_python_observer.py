@@ -87,6 +87,41 @@ def test_an_observer_that_is_busy_answers_pings(start: Start) -> None:
         assert plugin.wait() == 0
 
 
+def test_an_observer_lives_on_the_main_thread_from_its_constructor_to_its_end(start: Start) -> None:
+    """What it opened at the start may be bound to its thread (sqlite3 is), or to the main one (signals are)."""
+    source = """
+        import signal
+        import sqlite3
+
+        class Keeps(PluginBase):
+            def __init__(self, plugin_id, config):
+                super().__init__(plugin_id, config)
+                signal.signal(signal.SIGUSR1, signal.SIG_IGN)
+                self.database = sqlite3.connect(":memory:")
+
+            def on_startup(self):
+                self.database.execute("CREATE TABLE seen (seq)")
+
+            def on_event(self, event):
+                self.database.execute("INSERT INTO seen VALUES (?)", (event.seq,))
+
+            def on_shutdown(self):
+                assert self.database.execute("SELECT count(*) FROM seen").fetchone() == (2,)
+    """
+    with start(source) as plugin:
+        plugin.send(hello())
+        ready = plugin.receive().ready
+        assert not ready.startup_error
+        plugin.send(event_frame(4), event_frame(9))
+        seq = 0
+        while seq < 9:
+            frame = plugin.receive()
+            assert frame.WhichOneof("kind") == "ack", frame
+            seq = frame.ack.seq
+        plugin.send(shutdown())
+        assert plugin.wait() == 0
+
+
 def test_what_is_waiting_at_the_end_is_not_acknowledged(start: Start) -> None:
     source = ("class Waits(PluginBase):\n    def on_event(self, event):\n"
               "        if self.wait(30): raise InterruptedError\n")

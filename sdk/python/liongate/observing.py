@@ -1,8 +1,9 @@
 """An observer's conversation with the daemon, from Hello to the end.
 
-The main thread reads frames and answers pings; one other thread calls the observer, so that a handler that takes its
-time is a healthy observer that is behind, not one that is gone. What is waiting between the two is bounded by the
-daemon: it sends no more than 1024 events that are not acknowledged.
+The main thread calls the observer, all of it from its constructor to on_shutdown: what it opens at the start (a
+database, a loop of its own) is used where it was opened. One other thread reads frames and answers pings, so that a
+handler that takes its time is a healthy observer that is behind, not one that is gone. What is waiting between the two
+is bounded by the daemon: it sends no more than 1024 events that are not acknowledged.
 """
 
 from __future__ import annotations
@@ -94,9 +95,8 @@ class ObserverSession:
         self._guard = threading.Condition()
         self._waiting: deque[Shown] = deque()
         self._finishing = False
-        self._worker = threading.Thread(target=self._work, name="observer", daemon=True)
+        self._reading_failure: BaseException | None = None
         self._exit_code = 0
-        self._ends_itself = False
         self._handled_seq = 0  # of the last event that was handled, well or not
         self._together = observer_class.on_events is not PluginBase.on_events
 
@@ -110,12 +110,13 @@ class ObserverSession:
             raise ProtocolError("the first frame is not Hello")
         if not self._greet(frames.popleft().hello):
             return EXIT_FAILURE
-        self._worker.start()
-        while True:
-            if not self._take(frames) or self._reader.ended:
-                break
-            frames = self._read()
-        return self._finish()
+        # Not waited for: where the observer ends by itself, it is in the middle of a read that may never return.
+        threading.Thread(target=self._read_on, args=(frames,), name="frames", daemon=True).start()
+        self._work()
+        self._writer.flush()
+        if self._reading_failure is not None:
+            raise self._reading_failure
+        return self._exit_code
 
     def _read(self) -> deque[frame_pb2.Frame]:
         return deque(self._reader.read())
@@ -159,6 +160,20 @@ class ObserverSession:
         self._send(frame)
         return True
 
+    # --- the thread of the frames ---
+
+    def _read_on(self, frames: deque[frame_pb2.Frame]) -> None:
+        assert self._observer is not None
+        try:
+            while self._take(frames) and not self._reader.ended:
+                frames = self._read()
+        except BaseException as error:  # raised again by the main thread, when the observer has ended
+            self._reading_failure = error
+        self._observer._stopping.set()
+        with self._guard:
+            self._finishing = True
+            self._guard.notify()
+
     def _take(self, frames: deque[frame_pb2.Frame]) -> bool:
         """False when the daemon said goodbye."""
         shown: list[Shown] = []
@@ -182,17 +197,7 @@ class ObserverSession:
                 self._guard.notify()
         return goes_on
 
-    def _finish(self) -> int:
-        assert self._observer is not None
-        self._observer._stopping.set()
-        with self._guard:
-            self._finishing = True
-            self._guard.notify()
-        self._worker.join()
-        self._writer.flush()
-        return self._exit_code
-
-    # --- the observer's thread ---
+    # --- the main thread again ---
 
     def _work(self) -> None:
         while True:
@@ -212,11 +217,6 @@ class ObserverSession:
             self._log(frame_pb2.LOG_LEVEL_ERROR,
                       f"{self._observer.plugin_id}: on_shutdown: {type(error).__name__}: {error}")
             self._exit_code = EXIT_FAILURE
-        if self._ends_itself:  # the main thread waits for a frame that may never come
-            self._writer.flush()
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(self._exit_code)
 
     def _handle(self, batch: list[Shown]) -> bool:
         """False when the observer is to end."""
@@ -259,7 +259,6 @@ class ObserverSession:
         if self._handled_seq > 0:
             self._acknowledge(self._handled_seq)
         self._exit_code = EXIT_FAILURE
-        self._ends_itself = True
         return False
 
     def _call(self, name: str, argument: Any) -> bool:

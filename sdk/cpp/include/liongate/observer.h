@@ -11,8 +11,9 @@
 //   };
 //   int main() { return liongate::plugin::run_observer<Tally>(); }
 //
-// Ownership and thread: the observer is made when the daemon has said Hello and lives until its end. Everything but
-// health() is called on one thread, one after the other; health() on another one.
+// Ownership and thread: the observer is made when the daemon has said Hello and lives until its end. Constructor and
+// on_startup run on the main thread, and so does health(), at any time; events, gaps and on_shutdown on another thread,
+// one after the other.
 // Errors: a constructor that throws keeps the plugin from starting, with what() as the reason. What on_startup,
 // on_event and on_shutdown throw is logged: the observer observes all the same, and goes on with the next event (or
 // tries again, or ends: `retries` and `on_error` of its settings). An event may come twice: what was not acknowledged
