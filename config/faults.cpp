@@ -71,14 +71,19 @@ Error FaultList::to_error() const {
   Error error = make_error(reason_, "");
   if (!sorted.empty()) error.reason = sorted.front().reason;
   std::set<std::string> named;
+  std::size_t shown_count = 0;
   for (const Fault& fault : sorted) {
     if (fault.reason != error.reason) error.reason = reason_;
+    if (++shown_count > kFaultsShownMax) continue;
     if (!error.message.empty()) error.message += '\n';
     error.message += to_utf8(render(fault));  // a parser's own words may quote half a character
     if (!fault.field.empty() && named.insert(fault.field).second) {
       std::string& fields = error.metadata["fields"];
       fields += (fields.empty() ? "" : ",") + shown(fault.field);
     }
+  }
+  if (sorted.size() > kFaultsShownMax) {
+    error.message += "\n" + path_ + ": and " + std::to_string(sorted.size() - kFaultsShownMax) + " more faults";
   }
   return error;
 }

@@ -23,6 +23,9 @@ struct Fault {
   Reason reason = Reason::kInvalidManifest;
 };
 
+// More of one file are counted, not shown: who reads them is a person, and they go into an event.
+inline constexpr std::size_t kFaultsShownMax = 100;
+
 class FaultList {
  public:
   // `reason` is what a fault stands for unless it says otherwise.

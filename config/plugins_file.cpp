@@ -13,6 +13,7 @@
 #include "config/observer_options.h"
 #include "config/trusted_file.h"
 #include "kernel/base/limits.h"
+#include "kernel/base/utf8.h"
 
 namespace liongate::config {
 namespace {
@@ -367,6 +368,10 @@ Result<PluginsFile> parse_plugins_file(std::string_view text, const std::string&
 }
 
 Result<PluginsFile> load_plugins_file(const std::string& path, std::string* bytes) {
+  if (!is_utf8(path)) {
+    return make_error(Reason::kInvalidConfig, to_utf8(path) + ": the path is not UTF-8, and stands in events")
+        .with_hint("rename the folder, or name another file in plugins_file");
+  }
   Result<std::string> text = read_trusted_file(path, limits::kPluginsFileBytesMax);
   if (text) {
     if (bytes != nullptr) *bytes = *text;

@@ -5,6 +5,7 @@
 #include <yaml-cpp/mark.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <sstream>
 
 #include "config/document.h"
@@ -30,7 +31,12 @@ class TreeBuilder final : public YAML::EventHandler {
     seen_document_ = true;
   }
   void OnDocumentEnd() override {}
-  void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { add(plain_scalar("", line_of(mark))); }
+  void OnNull(const YAML::Mark& mark, YAML::anchor_t anchor) override {
+    if (levels_.empty() && anchor != 0) {
+      throw Refused{{line_of(mark), "is an anchor (&name) without a value", "write `key: value` lines"}};
+    }
+    add(plain_scalar("", line_of(mark)));
+  }
   void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override {
     throw Refused{{line_of(mark), "uses an alias (*name)", "write the value out"}};
   }
@@ -53,6 +59,7 @@ class TreeBuilder final : public YAML::EventHandler {
   void OnMapEnd() override { close(); }
 
   Node take() { return std::move(root_); }
+  bool seen_document() const { return seen_document_; }
 
  private:
   struct Level {
@@ -122,6 +129,18 @@ class TreeBuilder final : public YAML::EventHandler {
   bool seen_document_ = false;
 };
 
+// The first line that says something: neither blank nor a comment; 0 for none.
+int first_line_of_content(std::string_view text) {
+  int line = 1;
+  for (std::size_t at = 0; at < text.size(); ++line) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::size_t word = text.find_first_not_of(" \t\r", at);
+    if (word < end && text[word] != '#') return line;
+    at = end + 1;
+  }
+  return 0;
+}
+
 }  // namespace
 
 Document read_yaml(std::string_view text, std::size_t nodes_max) {
@@ -135,6 +154,9 @@ Document read_yaml(std::string_view text, std::size_t nodes_max) {
     return refused.fault;
   } catch (const YAML::Exception& error) {
     return DocumentFault{line_of(error.mark), "not valid YAML: " + error.msg, "check indentation, quotes and brackets"};
+  }
+  if (const int line = first_line_of_content(text); line != 0 && !builder.seen_document()) {
+    return DocumentFault{line, "holds directives (%...) and no document", "write `key: value` lines"};
   }
   Node root = builder.take();
   if (root.is(NodeKind::kNull)) root.kind = NodeKind::kTable;

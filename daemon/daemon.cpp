@@ -86,7 +86,10 @@ class Daemon {
   void on_signal(int signal);
   void feed_watchdog();
   void on_state_change(const v1::Event& event);
-  Result<v1::ReloadConfigResponse> reload_config(const std::string& actor);
+  // Reads configuration, policy and plugins.yaml again. Any fault in any of them: nothing changes.
+  void reload_config(const std::string& actor, DaemonControls::ReloadDone done);
+  Result<config::DaemonConfig> read_config() const;
+  Result<v1::ReloadConfigResponse> put_into_force(config::DaemonConfig fresh, const std::string& actor);
   void shut_down(const std::string& reason);
   void stop_edges();
   void run_loop();
@@ -214,7 +217,9 @@ void Daemon::make_edges() {
       LivingState{snapshot_folder(foundation_.config.state_dir),
                   [this](std::function<void(registry::StateCopy)> done) { kernel_->copy_state(std::move(done)); }});
   DaemonControls controls{[this](const std::string& reason) { shut_down(reason); },
-                          [this](const std::string& actor) { return reload_config(actor); }};
+                          [this](const std::string& actor, DaemonControls::ReloadDone done) {
+                            reload_config(actor, std::move(done));
+                          }};
   system_service_ = std::make_unique<GrpcSystemService>(*kernel_, *launcher_, facts(), std::move(controls));
   health_service_ = std::make_unique<GrpcHealthService>(*kernel_);
   const auto record_denial = [this](const std::string& actor, const std::string& action, const Error& why,
@@ -284,11 +289,9 @@ void Daemon::wait_signal() {
 
 void Daemon::on_signal(int signal) {
   if (signal == SIGHUP) {
-    const auto reloaded = reload_config("system");
-    if (!reloaded) {
-      spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
-      read_plugins("system");
-    }
+    reload_config("system", [](const Result<v1::ReloadConfigResponse>& reloaded) {
+      if (!reloaded) spdlog::error("the configuration stays as it was: {}", reloaded.error().message);
+    });
     return;
   }
   const std::string name = signal == SIGTERM ? "SIGTERM" : "SIGINT";
@@ -301,7 +304,24 @@ void Daemon::on_signal(int signal) {
   shut_down(name);
 }
 
-Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor) {
+void Daemon::reload_config(const std::string& actor, DaemonControls::ReloadDone done) {
+  Result<config::DaemonConfig> fresh = read_config();
+  if (!fresh) {
+    done(std::move(fresh).error());
+    return;
+  }
+  const std::string plugins_path = config::plugins_file_path(foundation_.config_path, *fresh);
+  plugins_keeper_->check(plugins_path, [this, actor, fresh = std::move(*fresh),
+                                        done = std::move(done)](const Result<void>& checked) mutable {
+    if (checked) {
+      done(put_into_force(std::move(fresh), actor));
+    } else {
+      done(Error(checked.error()));
+    }
+  });
+}
+
+Result<config::DaemonConfig> Daemon::read_config() const {
   config::DaemonConfig defaults;
   defaults.state_dir = foundation_.config.state_dir;
   defaults.socket = foundation_.config.socket;
@@ -312,6 +332,10 @@ Result<v1::ReloadConfigResponse> Daemon::reload_config(const std::string& actor)
                 foundation_.config_existed ? config::FilePresence::kMustExist : config::FilePresence::kMayBeMissing,
                 defaults, foundation_.config.environment));
   LG_TRY(config::load_policy(foundation_.config_path, fresh, foundation_.config.policy_file));
+  return fresh;
+}
+
+Result<v1::ReloadConfigResponse> Daemon::put_into_force(config::DaemonConfig fresh, const std::string& actor) {
   v1::ReloadConfigResponse response = compare(foundation_.config, fresh);
   // What only a restart changes stays as it is, so that --print-config and what is in force never differ silently.
   fresh.state_dir = foundation_.config.state_dir;

@@ -75,12 +75,13 @@ void GrpcSystemService::serve(const GrpcEdge& edge) {
       });
   edge.serve<SystemRpc, v1::ReloadConfigRequest, v1::ReloadConfigResponse>(
       service_, &SystemRpc::RequestReloadConfig, [this](auto call, const Caller& caller) {
-        const auto reloaded = controls_.reload_config(caller.actor);
-        if (reloaded) {
-          call->finish(*reloaded);
-        } else {
-          call->fail(reloaded.error());
-        }
+        controls_.reload_config(caller.actor, [call](const Result<v1::ReloadConfigResponse>& reloaded) {
+          if (reloaded) {
+            call->finish(*reloaded);
+          } else {
+            call->fail(reloaded.error());
+          }
+        });
       });
   edge.serve<SystemRpc, v1::ShutdownRequest, v1::ShutdownResponse>(service_, &SystemRpc::RequestShutdown,
                                                                    [this](auto call, const Caller& caller) {

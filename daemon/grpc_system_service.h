@@ -27,7 +27,8 @@ struct DaemonFacts {
 // What the services ask of the daemon around them; all are called on the kernel thread.
 struct DaemonControls {
   std::function<void(const std::string& reason)> shut_down;
-  std::function<Result<v1::ReloadConfigResponse>(const std::string& actor)> reload_config;
+  using ReloadDone = std::function<void(const Result<v1::ReloadConfigResponse>&)>;
+  std::function<void(const std::string& actor, ReloadDone done)> reload_config;
 };
 
 class GrpcSystemService {

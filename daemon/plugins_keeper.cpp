@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <map>
 
+#include "config/faults.h"
 #include "kernel/base/sys.h"
 #include "kernel/lifecycle/transition.h"
 
@@ -80,6 +81,7 @@ PluginsKeeper::PluginsKeeper(asio::io_context& kernel_io, orchestrator::Orchestr
       kernel_(kernel),
       owner_uid_(owner_uid),
       handlers_(std::move(handlers)),
+      settle_timer_(kernel_io),
       changes_(kernel_io) {
   asio::post(reader_, [] { sys::name_thread("plugins-file"); });
 }
@@ -146,7 +148,24 @@ void PluginsKeeper::on_change() {
   } else {
     wait_for_change();
   }
-  if (is_ours || is_gone) read("");
+  if (!is_ours && !is_gone) return;
+  was_gone_ = false;  // what was seen then has changed
+  settle(limits::kPluginsFileSettleMs);
+}
+
+void PluginsKeeper::settle(int wait_ms) {
+  // Not put off by further changes: a file that is written again and again is looked at, too.
+  if (is_settling_ && wait_ms <= limits::kPluginsFileSettleMs &&
+      settle_timer_.expiry() <= asio::steady_timer::clock_type::now() + std::chrono::milliseconds(wait_ms)) {
+    return;
+  }
+  is_settling_ = true;
+  settle_timer_.expires_after(std::chrono::milliseconds(wait_ms));
+  settle_timer_.async_wait([this](const boost::system::error_code& error) {
+    if (error) return;
+    is_settling_ = false;
+    read("");
+  });
 }
 
 // --- reading ---
@@ -175,6 +194,23 @@ void PluginsKeeper::read(const std::string& actor, std::function<void(bool)> on_
   });
 }
 
+void PluginsKeeper::check(const std::string& path, std::function<void(Result<void>)> then) {
+  asio::post(reader_, [this, path, then = std::move(then)]() mutable {
+    Result<config::PluginsFile> file = path.empty() ? config::PluginsFile{} : config::load_plugins_file(path, nullptr);
+    Result<void> checked;
+    if (!file) checked = std::move(file).error();
+    asio::post(kernel_io_, [then = std::move(then), checked = std::move(checked)] { then(checked); });
+  });
+}
+
+// True where a change left no file, or an empty one, for the first time: that is looked at once more.
+bool PluginsKeeper::is_gone_for_now(const Reading& reading, const std::string& bytes) {
+  if (reading.is_asked || !bytes.empty() || was_gone_ || kernel_.list_listed().empty()) return false;
+  was_gone_ = true;
+  settle(limits::kPluginsFileGoneMs);
+  return true;
+}
+
 void PluginsKeeper::on_read(const std::shared_ptr<Reading>& reading, Result<config::PluginsFile> file,
                             std::string bytes) {
   const bool is_known = file && last_bytes_ && *last_bytes_ == bytes;
@@ -186,7 +222,7 @@ void PluginsKeeper::on_read(const std::shared_ptr<Reading>& reading, Result<conf
     v1::PluginsFileRead read;
     read.set_path(path_);
     read.set_error(file.error().message);
-    kernel_.record_plugins_file(read, reading->actor);
+    record(read, reading->actor);
     handlers_.warn("plugins.yaml is refused, what is in force stays:\n" + file.error().message);
     last_bytes_.reset();
     reading->outcome.fault = std::move(file).error();
@@ -196,6 +232,11 @@ void PluginsKeeper::on_read(const std::shared_ptr<Reading>& reading, Result<conf
     finish(reading);
     return;
   }
+  if (is_gone_for_now(*reading, bytes)) {
+    finish(reading);
+    return;
+  }
+  was_gone_ = false;
   last_bytes_ = std::move(bytes);
   reading->outcome.strict = file->strict;
   put_into_force(reading, *file);
@@ -207,8 +248,15 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
   v1::PluginsFileRead read;
   read.set_path(path_);
   for (const std::string& warning : file.warnings) {
-    read.add_warnings(warning);
-    handlers_.warn(warning);
+    if (static_cast<std::size_t>(read.warnings_size()) < config::kFaultsShownMax) {
+      read.add_warnings(warning);
+      handlers_.warn(warning);
+    }
+  }
+  if (file.warnings.size() > config::kFaultsShownMax) {
+    const std::string rest = "and " + std::to_string(file.warnings.size() - config::kFaultsShownMax) + " more warnings";
+    read.add_warnings(rest);
+    handlers_.warn("plugins.yaml: " + rest);
   }
   std::vector<v1::PluginListing> to_load;
   for (const config::PluginsFileEntry& entry : file.entries) {
@@ -218,6 +266,11 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
     if (found == present.end()) {
       read.add_added(entry.id);
       to_load.push_back(std::move(listing));
+      continue;
+    }
+    if (leaving_.contains(entry.id)) {
+      read_when_left_ = true;
+      present.erase(found);
       continue;
     }
     const bool is_changed = !is_same(found->second.loaded->listing(), listing);
@@ -232,9 +285,10 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
     present.erase(found);
   }
   has_resumed_ = true;
+  std::erase_if(present, [this](const auto& one) { return leaving_.contains(one.first); });
   for (const auto& [id, listed] : present) read.add_removed(id);
   if (read.added_size() + read.changed_size() + read.removed_size() + read.warnings_size() > 0) {
-    kernel_.record_plugins_file(read, reading->actor);
+    record(read, reading->actor);
     handlers_.inform("plugins.yaml: " + std::to_string(read.added_size()) + " added, " +
                      std::to_string(read.changed_size()) + " changed, " + std::to_string(read.removed_size()) +
                      " removed");
@@ -243,15 +297,29 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
     reading->unregistered.insert(listing.id());
     reading->unended.insert(listing.id());
   }
-  for (const auto& [id, listed] : present) {
-    const std::string key = "unload " + id;
-    reading->unended.insert(key);
-    kernel_.unload(listed.id.str(), reading->actor,
-                   [this, reading, key](const Result<v1::Plugin>&) { entry_ended(reading, key, std::nullopt); });
-  }
+  for (const auto& [id, listed] : present) unload(reading, id, listed.id.str());
   for (v1::PluginListing& listing : to_load) load(reading, std::move(listing));
   entry_registered(reading, "");
   if (reading->unended.empty()) finish(reading);
+}
+
+void PluginsKeeper::unload(const std::shared_ptr<Reading>& reading, const std::string& id,
+                           const std::string& plugin_id) {
+  const std::string key = "unload " + id;
+  reading->unended.insert(key);
+  leaving_.insert(id);
+  kernel_.unload(plugin_id, reading->actor, [this, reading, key, id](const Result<v1::Plugin>& unloaded) {
+    leaving_.erase(id);
+    if (!unloaded) handlers_.warn("plugins.yaml: plugin " + id + " cannot be unloaded: " + unloaded.error().message);
+    entry_ended(reading, key, std::nullopt);
+    if (leaving_.empty() && std::exchange(read_when_left_, false)) read("system");
+  });
+}
+
+void PluginsKeeper::record(const v1::PluginsFileRead& read, const std::string& actor) {
+  if (const Result<void> recorded = kernel_.record_plugins_file(read, actor); !recorded) {
+    handlers_.warn("the reading of plugins.yaml is not in the log: " + recorded.error().message);
+  }
 }
 
 void PluginsKeeper::load(const std::shared_ptr<Reading>& reading, v1::PluginListing listing) {

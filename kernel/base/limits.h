@@ -156,6 +156,8 @@ inline constexpr int kLogCheckpointIntervalMsDefault = 60'000;  // between event
 // --- observers and plugins.yaml ---
 inline constexpr std::size_t kPluginsFileBytesMax = 4U * 1024 * 1024;
 inline constexpr std::size_t kPluginsFileEntriesMax = 1000;
+inline constexpr int kPluginsFileSettleMs = 100;  // between a change of it and the look at what it is now
+inline constexpr int kPluginsFileGoneMs = 2000;   // and until one that is gone, or empty, is believed to be
 inline constexpr std::size_t kModulePathBytesMax = 4096;
 inline constexpr std::size_t kModuleFoldersMax = 16;
 inline constexpr std::size_t kPluginConfigBytesMax = 64 * 1024;           // of one entry, as JSON
@@ -165,6 +167,7 @@ inline constexpr std::size_t kObserverChunkBytes = 64 * 1024;             // of 
 inline constexpr std::size_t kObserverControlBytesMax = 64 * 1024;  // frames of other kinds that wait for its pipe
 inline constexpr int kObserverGatherMs = 5;                         // events that come within it are sent together
 inline constexpr int kObserverAckTimeoutMsDefault = 30'000;
+inline constexpr int kObserverAckGraceMs = 500;  // behind the timeout, for what is in the pipe yet
 inline constexpr int kObserverAckTimeoutMsMax = 60 * 60 * 1000;
 inline constexpr std::uint32_t kObserverRetriesMax = 100;
 inline constexpr int kObserverDenialIntervalMs =

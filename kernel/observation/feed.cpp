@@ -83,18 +83,24 @@ void Feed::begin() {
 Result<void> Feed::open() {
   LG_ASSIGN(file_, CursorFile::open(cursor_path_));
   const EventSeq last_seq = log_.last_seq();
-  if (!file_->cursor()) {
-    LG_TRY(file_->write({std::min(order_.default_seq, last_seq), log_.node_id()}));
-  } else if (file_->cursor()->node_id != log_.node_id() || file_->cursor()->seq > last_seq) {
-    // What it has had of another log says nothing of this one. At least once: from the first event there is.
+  const std::optional<Cursor> kept = file_->cursor();
+  std::string fault;
+  if (!kept) {
+    fault = "the cursor is lost: its file was removed or damaged";
+  } else if (kept->node_id != log_.node_id()) {
+    fault = "the cursor is of the log of node " + kept->node_id;
+  } else if (kept->seq > last_seq) {
+    fault = "the cursor is beyond the end of the log";
+  }
+  if (!fault.empty()) {
+    // Nothing is known of what it has had of this log. At least once: from the first event there is.
     v1::ObserverCursorReset reset;
-    reset.set_cursor_seq(file_->cursor()->seq);
+    reset.set_cursor_seq(kept ? kept->seq : 0);
     reset.set_last_seq(last_seq);
     reset.set_start_seq(std::max<EventSeq>(log_.first_seq(), 1));
-    reset.set_message(file_->cursor()->node_id != log_.node_id()
-                          ? "the cursor is of the log of node " + file_->cursor()->node_id
-                          : "the cursor is beyond the end of the log");
+    reset.set_message(fault);
     LG_TRY(file_->write({reset.start_seq() - 1, log_.node_id()}));
+    file_->sync();
     tell([reset](const FeedListener& listener) { listener.was_reset(reset); });
   }
   cursor_ = file_->cursor()->seq;
@@ -222,6 +228,11 @@ void Feed::add_gap(const event_log::Gap& gap) {
   frame.mutable_gap()->set_last_missing_seq(gap.last_missing);
   frame.mutable_gap()->set_count(count);
   static_cast<void>(supervision::append_frame(frame, out_).has_value());
+  if (window_.empty()) expect_ack();
+  window_.push_back({gap.last_missing, 0});
+  last_sent_ = gap.last_missing;
+  if (gap.last_missing <= order_.progress->last_missed) return;  // told before, and not acknowledged
+  order_.progress->last_missed = gap.last_missing;
   order_.progress->missed += count;
   tell([gap](const FeedListener& listener) { listener.gap(gap); });
 }
@@ -236,16 +247,18 @@ void Feed::take_ack(EventSeq seq) {
     return;
   }
   last_acknowledged_ = seq;
+  const std::size_t before = window_.size();
   while (!window_.empty() && window_.front().seq <= seq) {
     window_bytes_ -= window_.front().bytes;
+    if (window_.front().bytes > 0) ++order_.progress->acknowledged;
     window_.pop_front();
-    ++order_.progress->acknowledged;
   }
+  const bool is_progress = window_.size() < before;
   move_cursor(window_.empty() ? std::max(seq, query_->position()) : seq);
   if (ended_) return;  // the cursor could not be written
   if (window_.empty()) {
     ack_timer_->cancel();
-  } else {
+  } else if (is_progress) {  // the same once more is none
     expect_ack();
   }
   step();
@@ -261,9 +274,20 @@ void Feed::move_cursor(EventSeq seq) {
 void Feed::expect_ack() {
   const std::uint64_t timeout_ms =
       order_.settings.ack_timeout_ms() == 0 ? limits::kObserverAckTimeoutMsDefault : order_.settings.ack_timeout_ms();
+  is_overdue_ = false;
   ack_timer_->expires_after(std::chrono::milliseconds(timeout_ms));
+  await_ack(timeout_ms);
+}
+
+// What it wrote while the daemon itself was stopped may lie in the pipe yet: it has a moment more to be read.
+void Feed::await_ack(std::uint64_t timeout_ms) {
   ack_timer_->async_wait([self = shared_from_this(), timeout_ms](const boost::system::error_code& error) {
     if (error || self->ended_ || self->window_.empty()) return;
+    if (!std::exchange(self->is_overdue_, true)) {
+      self->ack_timer_->expires_after(std::chrono::milliseconds(limits::kObserverAckGraceMs));
+      self->await_ack(timeout_ms);
+      return;
+    }
     self->fail(make_error(Reason::kDeadlineExceeded, "it acknowledged nothing for " + std::to_string(timeout_ms) +
                                                          " ms with " + std::to_string(self->window_.size()) +
                                                          " events sent"));

@@ -2,7 +2,8 @@
 //
 // Life: begin() -> (reads, writes, waits for room in the pipe, in the window, or for more events) -> end(). The cursor
 // is the last event that was acknowledged, or the last that was looked at while nothing is outstanding; it is written
-// at every Ack and, where none is due, every limits::kReplayCursorEventsMax events.
+// at every Ack and, where none is due, every limits::kReplayCursorEventsMax events. It was enrolled when the plugin was
+// registered: where it is not there, it was lost. A gap is acknowledged like an event, by its last number.
 //
 // What an observer is not shown, so that feeding it never makes something to feed: events about itself, and the network
 // flows of any observer (docs/observers.md). The feed itself records nothing but what `FeedListener` is told of, which
@@ -39,6 +40,7 @@ struct FeedProgress {
   std::atomic<std::uint64_t> sent{0};
   std::atomic<std::uint64_t> acknowledged{0};
   std::atomic<std::uint64_t> missed{0};
+  EventSeq last_missed = 0;  // of the gaps that were told; observation thread
 };
 
 // Told on the kernel thread.
@@ -52,7 +54,6 @@ struct FeedListener {
 struct FeedOrder {
   std::string plugin_id;
   v1::ObserverSettings settings;
-  EventSeq default_seq = 0;  // its cursor where there is none on disk
   UniqueFd pipe;             // not blocking
   std::string unsent;        // goes out first
   FeedListener listener;
@@ -99,6 +100,7 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   void take_ack(EventSeq seq);
   void move_cursor(EventSeq seq);
   void expect_ack();
+  void await_ack(std::uint64_t timeout_ms);
   void fail(Error error);
   void tell(std::function<void(const FeedListener&)> what);
   void close();
@@ -127,6 +129,7 @@ class Feed final : public std::enable_shared_from_this<Feed> {
   bool at_end_ = false;
   bool finishing_ = false;
   bool ended_ = false;
+  bool is_overdue_ = false;  // the ack timer has run out once
 };
 
 // Stands for a feed that is made a moment later: with the pipe that the instance hands over.

@@ -78,7 +78,10 @@ void Observation::enroll(const std::string& plugin_id, EventSeq seq) {
   asio::post(io_, [this, path = path_of(plugin_id), seq] {
     // Where it cannot be written the feed finds none, tries again and says why.
     Result<CursorFile> file = CursorFile::open(path);
-    if (file) static_cast<void>(file->write({seq, log_.node_id()}).has_value());
+    if (!file || !file->write({seq, log_.node_id()})) return;
+    // Once in a life: from here on a power cut leaves an older cursor at worst, not none.
+    file->sync();
+    static_cast<void>(sys::sync_directory(folder_).has_value());
   });
 }
 

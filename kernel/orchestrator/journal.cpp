@@ -1,25 +1,56 @@
 #include "kernel/orchestrator/journal.h"
 
 #include <algorithm>
+#include <vector>
 
 #include "kernel/base/failpoint.h"
+#include "kernel/base/utf8.h"
 #include "kernel/registry/role.h"
 
 namespace liongate::orchestrator {
+namespace {
+
+// A path is bytes, a string of an event is text: what is none would be written, and never read again.
+void make_text(google::protobuf::Message& message) {
+  using google::protobuf::FieldDescriptor;
+  const auto* reflection = message.GetReflection();
+  std::vector<const FieldDescriptor*> fields;
+  reflection->ListFields(message, &fields);
+  for (const FieldDescriptor* field : fields) {
+    const int count = field->is_repeated() ? reflection->FieldSize(message, field) : 1;
+    for (int i = 0; i < count; ++i) {
+      if (field->cpp_type() == FieldDescriptor::CPPTYPE_MESSAGE) {
+        make_text(*(field->is_repeated() ? reflection->MutableRepeatedMessage(&message, field, i)
+                                         : reflection->MutableMessage(&message, field)));
+      } else if (field->type() == FieldDescriptor::TYPE_STRING) {
+        const std::string text = field->is_repeated() ? reflection->GetRepeatedString(message, field, i)
+                                                      : reflection->GetString(message, field);
+        if (is_utf8(text)) continue;
+        if (field->is_repeated()) {
+          reflection->SetRepeatedString(&message, field, i, to_utf8(text));
+        } else {
+          reflection->SetString(&message, field, to_utf8(text));
+        }
+      }
+    }
+  }
+}
+
+// Of calls, which are many, each text is made one where it comes in.
+bool is_of_a_call(const v1::Event& event) {
+  using P = v1::Event::PayloadCase;
+  return event.payload_case() == P::kPluginInvoked || event.payload_case() == P::kPluginResult ||
+         event.payload_case() == P::kPluginError;
+}
+
+}  // namespace
 
 // Calls are left out: they are many, and none is an observer's.
 void Journal::mark_observer(v1::Event& event) const {
-  using P = v1::Event::PayloadCase;
-  switch (event.payload_case()) {
-    case P::kPluginInvoked:
-    case P::kPluginResult:
-    case P::kPluginError:
-      return;
-    case P::kPluginLoaded:
-      event.set_from_observer(registry::is_observer(event.plugin_loaded().manifest()));
-      return;
-    default:
-      break;
+  if (is_of_a_call(event)) return;
+  if (event.has_plugin_loaded()) {
+    event.set_from_observer(registry::is_observer(event.plugin_loaded().manifest()));
+    return;
   }
   if (event.plugin_id().empty()) return;
   const registry::PluginRecord* record = registry_.find(event.plugin_id());
@@ -31,6 +62,7 @@ Result<EventSeq> Journal::record(v1::Event& event, event_log::SyncClass sync, ev
     return make_error(Reason::kIllegalTransition,
                       "plugin " + event.plugin_name() + ": " + event.type() + " is not possible in its present state");
   }
+  if (!is_of_a_call(event)) make_text(event);
   mark_observer(event);
   if (!secrets_.empty()) secrets_.hide(event);
   LG_ASSIGN(const EventSeq seq, log_.append(event, sync, use));

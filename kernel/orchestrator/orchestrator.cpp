@@ -191,13 +191,13 @@ std::vector<Orchestrator::Listed> Orchestrator::list_listed() const {
   return listed;
 }
 
-void Orchestrator::record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor) {
+Result<void> Orchestrator::record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor) {
   v1::Event event;
   event.set_type("PluginsFileRead");
   event.set_actor(actor);
   *event.mutable_plugins_file_read() = read;
-  // Where the log takes no new work, that is told elsewhere.
-  static_cast<void>(journal_.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork).has_value());
+  LG_TRY(journal_.record(event, event_log::SyncClass::kBatch, event_log::RecordUse::kNewWork));
+  return {};
 }
 
 void Orchestrator::override_permission(const std::string& plugin, const std::string& permission, policy::Override what,

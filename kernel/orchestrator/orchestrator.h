@@ -128,8 +128,8 @@ class Orchestrator final : private PluginHost {
   // Starts one, by id, that was running before and still is an entry. Once in a life, before anything else is asked of
   // it.
   void resume_listed(const std::string& plugin);
-  // Puts on record what was read; waits for nothing.
-  void record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor);
+  // Puts on record what was read; waits for nothing. Fails as Journal::record does.
+  Result<void> record_plugins_file(const v1::PluginsFileRead& read, const std::string& actor);
 
   // --- plugin output ---
   Result<LogFollower> read_logs(const std::string& plugin, std::size_t tail_lines,

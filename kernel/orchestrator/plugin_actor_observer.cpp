@@ -14,7 +14,6 @@ void PluginActor::begin_feed() {
   observation::FeedOrder order;
   order.plugin_id = record_.id.str();
   order.settings = record_.loaded().manifest().observer();
-  order.default_seq = context_.journal.last_seq();
   order.progress = progress_;
   // The feed tells nobody once it was ended, and it is ended with its instance.
   order.listener.failed = [this, instance](const Error& error) {

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "kernel/policy/secrets.h"
+
 namespace liongate::supervision {
 namespace {
 
@@ -22,10 +24,16 @@ PluginLog::~PluginLog() {
 
 void PluginLog::add(std::string_view source, std::string_view level, std::string_view text,
                     std::string_view execution_id) {
-  std::string kept = hide_ ? hide_(std::string(text)) : std::string(text);  // before it is cut
-  kept.resize(std::min(kept.size(), limits::kPluginLogLineBytesMax));
-  LogLine line{clock_.wall_ns(), std::string(source),       std::string(level),
-               std::move(kept),  std::string(execution_id), 0};
+  // Hidden before it is cut: half a secret is one. What is kept is a copy of its own size: a text that was cut to it
+  // would hold the memory of all that it was, 15 MiB of a frame for a line of 8 KiB.
+  const std::string_view within_reach = text.substr(0, limits::kPluginLogLineBytesMax + policy::kHidingReachBytes);
+  const std::string hidden = hide_ ? hide_(std::string(within_reach)) : std::string(within_reach);
+  LogLine line{clock_.wall_ns(),
+               std::string(source),
+               std::string(level),
+               hidden.substr(0, limits::kPluginLogLineBytesMax),
+               std::string(execution_id),
+               0};
   bytes_ += cost_of(line);
   while (bytes_ > limits::kPluginLogBytesMax && !lines_.empty()) {
     bytes_ -= cost_of(lines_.front());

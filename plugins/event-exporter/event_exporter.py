@@ -19,6 +19,8 @@ from typing import Any
 from liongate import Event, Gap, Health, PluginBase
 
 FIRST_BACKOFF_S = 0.1
+NOTHING = ("", 0)
+SECRETS_FOLDER = "/run/secrets"
 TAIL_BYTES = 2 * 1024 * 1024  # the last line of a file is in it: an event has at most 1 MiB
 
 
@@ -56,7 +58,8 @@ def gap_event(gap: Gap, node_id: str) -> dict[str, Any]:
 
 
 class FileSink:
-    """Appends lines, synced before it returns; a torn last line of an earlier life is cut off."""
+    """Appends lines, synced before it returns; what did not come to be whole (a full disk, an earlier life that was
+    killed) is cut off before anything is written behind it."""
 
     def __init__(self, path: str, rotate_bytes_max: int, rotate_files_max: int) -> None:
         if rotate_bytes_max < 1 or rotate_files_max < 0:
@@ -64,8 +67,11 @@ class FileSink:
         self.path = path
         self.rotate_bytes_max = rotate_bytes_max
         self.rotate_files_max = rotate_files_max
-        self.file = open(path, "ab")
-        self.last = self._mend() or self._last_of(f"{path}.1")
+        self.file = open(path, "ab", buffering=0)
+        self.last = self._mend()
+        if self.last == NOTHING:
+            self.last = self._last_of(f"{path}.1")
+        self.size_bytes = os.fstat(self.file.fileno()).st_size  # of what is whole
 
     def _mend(self) -> tuple[str, int]:
         with open(self.path, "rb+") as file:
@@ -80,53 +86,72 @@ class FileSink:
 
     @staticmethod
     def _last_of(path: str) -> tuple[str, int]:
-        """Source and number of the last event of a file; ("", 0) for none."""
+        """Source and number of the last event of a file; NOTHING for none."""
         try:
             with open(path, "rb") as file:
                 file.seek(max(0, file.seek(0, os.SEEK_END) - TAIL_BYTES))
                 lines = file.read().splitlines()
         except OSError:
-            return ("", 0)
+            return NOTHING
         for line in reversed(lines):
             try:
                 event = json.loads(line)
                 return (str(event["source"]), int(event["sequence"]))
             except (ValueError, KeyError):
                 continue
-        return ("", 0)
+        return NOTHING
 
     def put(self, events: Sequence[dict[str, Any]]) -> None:
-        source, last = self.last if self.last else ("", 0)
+        source, last = self.last
         fresh = [event for event in events if event["source"] != source or int(event["sequence"]) > last]
         if not fresh:
             return
-        if self.file.tell() >= self.rotate_bytes_max:
+        if self.size_bytes >= self.rotate_bytes_max:
             self._rotate()
-        self.file.write(b"".join(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
-                                 for event in fresh))
-        self.file.flush()
-        os.fdatasync(self.file.fileno())
+        lines = b"".join(json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+                         for event in fresh)
+        descriptor = self.file.fileno()
+        if os.fstat(descriptor).st_size > self.size_bytes:
+            os.ftruncate(descriptor, self.size_bytes)
+        written = 0
+        while written < len(lines):
+            written += os.write(descriptor, lines[written:])
+        os.fdatasync(descriptor)
+        self.size_bytes += written
         self.last = (fresh[-1]["source"], int(fresh[-1]["sequence"]))
 
     def _rotate(self) -> None:
-        self.file.close()
         for number in range(self.rotate_files_max, 0, -1):
             older = f"{self.path}.{number - 1}" if number > 1 else self.path
             if os.path.exists(older):
                 os.replace(older, f"{self.path}.{number}")
         if self.rotate_files_max == 0:
             os.unlink(self.path)
-        self.file = open(self.path, "ab")
+        fresh = open(self.path, "ab", buffering=0)
+        self.file.close()  # last: whatever fails before leaves a file to try again with
+        self.file = fresh
+        self.size_bytes = 0
 
 
 class HttpSink:
-    def __init__(self, url: str, headers: Mapping[str, Any], timeout_s: float) -> None:
+    def __init__(self, url: str, headers: Mapping[str, Any], header_secrets: Mapping[str, Any],
+                 timeout_s: float) -> None:
         if not url.startswith(("http://", "https://")):
             raise ValueError(f"url is {url!r}; it begins with http:// or https://")
         self.url = url
         self.headers = {"Content-Type": "application/cloudevents-batch+json", "User-Agent": "liongate-event-exporter",
-                        **{str(name): str(value) for name, value in headers.items()}}
+                        **{str(name): str(value) for name, value in headers.items()},
+                        **{str(name): self._secret(str(name), str(secret)) for name, secret in header_secrets.items()}}
         self.timeout_s = timeout_s
+
+    @staticmethod
+    def _secret(header: str, name: str) -> str:
+        try:
+            with open(f"{SECRETS_FOLDER}/{name}", encoding="latin-1") as file:
+                return file.read().strip()
+        except OSError as error:
+            raise ValueError(f"header_secrets: {header} is the secret {name!r}, and that is not there ({error}); add "
+                             f"secret:{name} to permissions, and a source under `secrets` of the daemon") from None
 
     def put(self, events: Sequence[dict[str, Any]]) -> None:
         body = json.dumps(list(events), ensure_ascii=False, separators=(",", ":")).encode()
@@ -157,7 +182,7 @@ class EventExporter(PluginBase):
         if path:
             self.sink = FileSink(path, int(get("rotate_bytes_max", 10_485_760)), int(get("rotate_files_max", 5)))
         else:
-            self.sink = HttpSink(url, get("headers", {}), float(get("timeout_s", 10)))
+            self.sink = HttpSink(url, get("headers", {}), get("header_secrets", {}), float(get("timeout_s", 10)))
         self.exported = 0
         self.dropped = 0
         self.trouble = ""

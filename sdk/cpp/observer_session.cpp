@@ -19,6 +19,7 @@ namespace {
 constexpr std::uint32_t kObserverProtocolVersion = 1;
 constexpr char kObserverSdk[] = "liongate-cpp/" LIONGATE_VERSION;
 constexpr std::size_t kBatchEventsMax = 256;  // acknowledged together
+constexpr std::chrono::milliseconds kAckInterval{100};  // or as many as were handled in it
 constexpr std::uint64_t kFailuresLoggedMax = 10;
 constexpr std::chrono::milliseconds kRetryDelayMax{5000};
 
@@ -223,15 +224,7 @@ void ObserverSession::work() {
         waiting_.pop_front();
       }
     }
-    std::uint64_t handled_seq = 0;
-    for (const Shown& shown : batch) {
-      if (!handle(shown)) {
-        ends_itself = true;
-        break;
-      }
-      if (const auto* event = std::get_if<Event>(&shown)) handled_seq = event->seq();
-    }
-    if (handled_seq > 0) acknowledge(handled_seq);
+    ends_itself = !handle_all(batch);
   }
   try {
     observer_->on_shutdown();
@@ -251,21 +244,30 @@ void ObserverSession::work() {
   }
 }
 
+// What was handled is acknowledged, whatever becomes of the rest: of a slow handler each by itself. False as of handle().
+bool ObserverSession::handle_all(const std::deque<Shown>& batch) {
+  auto next_ack = std::chrono::steady_clock::now() + kAckInterval;
+  std::uint64_t handled_seq = 0;
+  bool goes_on = true;
+  for (const Shown& shown : batch) {
+    goes_on = !observer_->wait(std::chrono::milliseconds(0)) && handle(shown);
+    if (!goes_on) break;
+    const auto* gap = std::get_if<Gap>(&shown);
+    handled_seq = gap != nullptr ? gap->last_missing_seq : std::get<Event>(shown).seq();
+    if (std::chrono::steady_clock::now() < next_ack) continue;
+    acknowledge(std::exchange(handled_seq, 0));
+    next_ack = std::chrono::steady_clock::now() + kAckInterval;
+  }
+  if (handled_seq > 0) acknowledge(handled_seq);
+  return goes_on;
+}
+
 // False when the observer is to end: it gave up because it is asked to, or it is to stop at a failure.
 bool ObserverSession::handle(const Shown& shown) {
-  if (const auto* gap = std::get_if<Gap>(&shown)) {
-    try {
-      observer_->on_gap(*gap);
-    } catch (...) {
-      note_failure("on_gap: " + what_of(std::current_exception()));
-    }
-    return true;
-  }
-  const Event& event = std::get<Event>(shown);
   for (std::uint32_t attempt = 0; attempt <= hello_.observer().retries(); ++attempt) {
     const auto delay = std::min(std::chrono::milliseconds(10LL << std::min(attempt, 10U)), kRetryDelayMax);
     if (attempt > 0 && observer_->wait(delay)) return false;
-    if (try_event(event)) return true;
+    if (try_once(shown)) return true;
     if (observer_->wait(std::chrono::milliseconds(0))) return false;
   }
   ++failed_;
@@ -274,12 +276,19 @@ bool ObserverSession::handle(const Shown& shown) {
   return false;
 }
 
-bool ObserverSession::try_event(const Event& event) {
+bool ObserverSession::try_once(const Shown& shown) {
+  const auto* event = std::get_if<Event>(&shown);
   try {
-    observer_->on_event(event);
+    if (event == nullptr) {
+      observer_->on_gap(std::get<Gap>(shown));
+      return true;
+    }
+    observer_->on_event(*event);
   } catch (...) {
-    note_failure("on_event: " + what_of(std::current_exception()) + " (event " + std::to_string(event.seq()) + " " +
-                 event.type() + ")");
+    const std::string what = what_of(std::current_exception());
+    note_failure(event == nullptr ? "on_gap: " + what
+                                  : "on_event: " + what + " (event " + std::to_string(event->seq()) + " " +
+                                        event->type() + ")");
     return false;
   }
   ++handled_;

@@ -45,8 +45,9 @@ class ObserverSession {
   void protocol_error(const std::string& what);
 
   void work();
+  bool handle_all(const std::deque<Shown>& batch);
   bool handle(const Shown& shown);
-  bool try_event(const Event& event);
+  bool try_once(const Shown& shown);
   void acknowledge(std::uint64_t seq);
   void note_failure(const std::string& what);
   void log_error(const std::string& line);

@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 
 #include "config/document.h"
+#include "config/faults.h"
 #include "config/manifest_parser.h"
 #include "kernel/base/limits.h"
 
@@ -170,6 +171,27 @@ TEST_CASE("what is no YAML is one fault with its line") {
   CHECK(says(error_of(std::string_view("plugins: []\0", 12)), "NUL"));
   CHECK(says(error_of("plugins: [{id: \xFF, module: a.B}]"), "UTF-8"));
   CHECK(says(error_of("a: &x [1]\nplugins: *x"), "alias"));
+}
+
+TEST_CASE("a file that says something and holds nothing is no empty one") {
+  CHECK(says(error_of("# observers\n%%%%\n"), "plugins.yaml:2: holds directives (%...) and no document"));
+  CHECK(says(error_of("&&&&\n"), "plugins.yaml:1: is an anchor (&name) without a value"));
+  CHECK(file_of("# nothing yet\n\n---\n").entries.empty());
+}
+
+TEST_CASE("of very many faults the first are told, and how many more there are") {
+  std::string text = "plugins:\n  - id: a\n    module: a.B\n";
+  for (std::size_t i = 0; i < kFaultsShownMax + 7; ++i) text += "    key" + std::to_string(i) + ": 1\n";
+  const Error error = error_of(text);
+  CHECK(says(error, "plugins[a].key99: "));
+  CHECK_FALSE(says(error, "plugins[a].key100: "));
+  CHECK(says(error, "plugins.yaml: and 7 more faults"));
+}
+
+TEST_CASE("a path that is no text is refused: events could not hold it") {
+  const Result<PluginsFile> file = load_plugins_file("/tmp/\xff/plugins.yaml");
+  REQUIRE_FALSE(file);
+  CHECK(says(file.error(), "the path is not UTF-8"));
 }
 
 TEST_CASE("ten thousand entries are one clear fault") {

@@ -92,6 +92,7 @@ class Collector:
 
     def __init__(self, refusals: list[int]) -> None:
         self.events: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.refused = 0
         collector = self
 
@@ -103,6 +104,7 @@ class Collector:
                     self.send_response(refusals.pop(0))
                 else:
                     collector.events += json.loads(body)
+                    collector.headers = dict(self.headers)
                     self.send_response(202)
                 self.send_header("Content-Length", "0")
                 self.end_headers()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from harness import command_line, paths
-from harness.daemon import Daemon, DidNotStart, default_config
+from harness.daemon import Daemon, DidNotStart, default_config, state_name
 from harness.observers import Observers
 from harness.waiting import eventually
 
@@ -251,6 +253,70 @@ def test_a_file_that_appears_and_goes_is_seen(observers: Observers) -> None:
     daemon.wait_state("one", "RUNNING")
     observers.file.unlink()
     eventually(lambda: not daemon.client.plugins.ListPlugins().plugins, "it is gone")
+
+
+@pytest.mark.parametrize("meanwhile", ["gone", "empty"])
+def test_a_file_that_is_written_in_steps_unloads_nobody(observers: Observers, meanwhile: str) -> None:
+    """A script that removes it and copies another, an editor that truncates and writes."""
+    observers.write(observers.recorder("one"))
+    daemon = observers.daemon.start()
+    before = daemon.wait_state("one", "RUNNING")
+    text = observers.file.read_text(encoding="utf-8")
+    if meanwhile == "gone":
+        observers.file.unlink()
+    else:
+        observers.file.write_text("", encoding="utf-8")
+    time.sleep(0.5)  # the time that nobody may act in
+    observers.write_text(text)
+    observers.write(observers.recorder("one"), observers.recorder("two"))
+    daemon.wait_event("PluginStarted", plugin="two")
+    assert daemon.get("one").instance_id == before.instance_id
+    assert not daemon.events(types=["PluginUnloaded"])
+
+
+def test_an_entry_that_comes_back_while_it_is_unloaded_is_loaded_anew(observers: Observers) -> None:
+    observers.module("slow.py", "from liongate import PluginBase\nimport time\nclass Slow(PluginBase):\n"
+                                "    def on_event(self, event): pass\n    def on_shutdown(self): time.sleep(1)\n")
+    entry = {"id": "slow", "module": "slow.Slow"}
+    observers.write(entry)
+    daemon = observers.daemon.start()
+    before = daemon.wait_state("slow", "RUNNING")
+    observers.write()
+    daemon.wait_event("PluginStopping", plugin="slow")
+    observers.write(entry)
+    daemon.wait_event("PluginUnloaded", plugin="slow")
+    eventually(lambda: any(one.name == "slow" and one.plugin_id != before.plugin_id and state_name(one) == "RUNNING"
+                           for one in daemon.client.plugins.ListPlugins().plugins), "it is there again")
+
+
+def test_reload_config_refuses_a_broken_plugins_file_and_changes_nothing(observers: Observers) -> None:
+    observers.write(observers.recorder("one"))
+    daemon = observers.daemon.start()
+    daemon.wait_state("one", "RUNNING")
+    level = daemon.config.read_text(encoding="utf-8")
+    daemon.config.write_text(level + "log_level: error\n", encoding="utf-8")
+    observers.write_text("plugins: [{id: one, modul: a.B}]")
+    refusal = daemon.ctl("reload-config")
+    assert refusal.exit_code == 7
+    assert f"{observers.file}:1: plugins[one].modul: " in refusal.err
+    assert not daemon.events(types=["DaemonConfigChanged", "ConfigChanged"])
+    daemon.wait_state("one", "RUNNING")
+
+
+def test_a_path_that_is_no_text_does_no_harm(observers: Observers) -> None:
+    """It comes by a symbolic link; what cannot be written as an event must not be, or no daemon starts again."""
+    folder = os.fsencode(observers.folder / "app")
+    os.makedirs(folder + b"/\xff\xfe")
+    os.symlink(b"\xff\xfe", folder + b"/linked")
+    for name in (b"m.py", b"manifest.toml"):
+        with open(folder + b"/linked/" + name, "w") as file:
+            file.write("name = 1\n")
+    observers.write({"id": "one", "module": "app/linked/m.py:O"}, {"id": "two", "module": "app/linked/manifest.toml"})
+    daemon = observers.daemon.start()
+    for name in ("one", "two"):
+        daemon.wait_state(name, "FAILED")
+    daemon.restart()
+    assert {one.name for one in daemon.client.plugins.ListPlugins().plugins} == {"one", "two"}
 
 
 def test_what_changed_while_the_daemon_was_down_is_put_into_force_at_its_start(observers: Observers) -> None:

@@ -407,7 +407,8 @@ def test_a_secret_in_a_file_waits_for_no_command(
     sources.folder.chmod(0o777)
     daemon = make_daemon(config=sources.config + slow, env=sources.env).start()
     pending = [daemon.client.plugins.later(
-        "LoadPlugin", manifest_path=str(asking(workshop, [f"secret:{name}"], name) / "manifest.toml")) for name in names]
+        "LoadPlugin", manifest_path=str(asking(workshop, [f"secret:{name}"], name) / "manifest.toml"))
+        for name in names]
     eventually(begun.exists, "a command runs")
     daemon.load(asking(workshop, ["secret:by-file"]))
     assert daemon.invoke("asking", "by-file").text == sources.values["file"]
@@ -542,58 +543,6 @@ def test_a_full_search_finds_no_secret(keeper: Daemon, sources: SecretSources, w
     keeper.restart()  # with a snapshot, and what a start reads of the log
     assert secret_sources.files_holding(paths.SPACE, values, own) == []
     assert cores() == before
-
-
-CUTTING = '''from liongate import Call, Failure, Plugin
-
-plugin = Plugin()
-
-
-@plugin.operation("")
-def fail(call: Call) -> str:
-    value = call.secret("by-file").decode()
-    raise Failure("CUT", "y" * (8192 - len(value) + 1) + value)
-
-
-plugin.run()
-'''
-
-
-def test_half_a_secret_is_hidden_too_where_a_text_is_cut(
-    keeper: Daemon, sources: SecretSources, workshop: Workshop
-) -> None:
-    value = sources.values["file"]
-    script = f"cat /run/secrets/by-file >&2; head -c {4096 - len(value) + 1} /dev/zero | tr '\\0' x >&2; exit 3\n"
-    keeper.load(workshop.command("tail", script, permissions=["secret:by-file"]))
-    manifest = workshop.manifest("head", "./main.py", "python", ["secret:by-file"])
-    keeper.load(workshop.write("head", manifest, {"main.py": CUTTING}))
-    for plugin in ("tail", "head"):
-        with wire.refused("PLUGIN_ERROR"):
-            keeper.invoke(plugin)
-        error = keeper.events(plugin=plugin, types=["PluginError"])[0].plugin_error
-        assert value[1:13] not in error.message and value[:-1] not in error.message
-
-
-AILING = '''from liongate import Plugin
-
-plugin = Plugin()
-
-
-@plugin.health
-def health():
-    with open("/run/secrets/by-file") as secret:
-        return "cannot log in with " + secret.read()
-
-
-plugin.run()
-'''
-
-
-def test_a_secret_is_hidden_in_what_a_plugin_says_of_its_health(
-    keeper: Daemon, sources: SecretSources, workshop: Workshop
-) -> None:
-    keeper.load(workshop.python("ailing", AILING, ["secret:by-file"]))
-    assert keeper.client.plugins.GetPluginHealth(plugin="ailing").detail == "cannot log in with [secret]"
 
 
 def test_the_search_would_find_one(tmp_path: Path) -> None:

@@ -297,6 +297,24 @@ TEST_CASE("an observer that acknowledges nothing for too long is started again")
   CHECK(wait_acknowledged(kernel, "watcher", seqs_of(kernel.launcher().last()).back()));
 }
 
+TEST_CASE("the same acknowledgement once more is no sign of life") {
+  const TemporaryFolder folder;
+  Kernel kernel(folder.path);
+  kernel.loaded("hello");
+  Script script;
+  script.acknowledges = false;
+  v1::ObserverSettings settings = showing({"PluginResult"});
+  settings.set_ack_timeout_ms(200);
+  const auto observer = observe(kernel, "watcher", settings, script);
+  call(kernel, 2);
+  REQUIRE(kernel.until([&] { return observer->events().size() == 2; }));
+  const EventSeq first = seqs_of(*observer)[0];
+  REQUIRE(kernel.until([&] {
+    if (kernel.count_events("InstanceCrashed") == 0) observer->acknowledge(first);
+    return kernel.count_events("InstanceCrashed") > 0;
+  }));
+}
+
 TEST_CASE("no more is sent than the window, whatever there is") {
   const TemporaryFolder folder;
   Kernel kernel(folder.path);
@@ -462,6 +480,43 @@ TEST_CASE("retention that passed the cursor is told as a gap, to the observer an
   for (auto at = observer.received.begin(); at != gap_at; ++at) CHECK_FALSE(at->has_event());
 }
 
+TEST_CASE("a gap that was not acknowledged is told again, and counted once") {
+  const TemporaryFolder folder;
+  KernelOptions options;
+  options.settings = Kernel::granting();
+  options.settings.snapshot_every_events = 50;
+  options.settings.log_retention_bytes_max = 64 * 1024;
+  options.snapshot_folder = folder.path + "/snapshots";
+  options.segment_bytes = 64 * 1024;
+  Kernel kernel(folder.path, options);
+  kernel.loaded("hello");
+  Script script;
+  script.acknowledges = false;
+  observe(kernel, "watcher", showing({"InstanceCrashed"}), script);  // nothing behind the gap is for it
+  REQUIRE(kernel.wait(kernel.tell(&orchestrator::Orchestrator::stop, "watcher")).has_value());
+  for (int i = 0; i < 200 && kernel.log().first_seq() < 100; ++i) {
+    const auto outcome = kernel.invoke("hello", std::string(10'000, 'x'));
+    REQUIRE(kernel.until([&] { return outcome->done(); }));
+    kernel.settle();
+  }
+  const auto start = [&] {
+    REQUIRE(kernel.wait(kernel.tell(&orchestrator::Orchestrator::start, "watcher")).has_value());
+    REQUIRE(kernel.until([&] { return kernel.launcher().last().count(v1::Frame::kGap) == 1; }));
+  };
+  start();
+  REQUIRE(kernel.until([&] { return kernel.count_events("ObserverGap") == 1; }));
+  const std::uint64_t missed = status_of(kernel, "watcher").events_missed();
+  REQUIRE(kernel.wait(kernel.tell(&orchestrator::Orchestrator::stop, "watcher")).has_value());
+  start();
+  CHECK(kernel.count_events("ObserverGap") == 1);
+  CHECK(status_of(kernel, "watcher").events_missed() == missed);
+  FakePlugin& observer = kernel.launcher().last();
+  const auto gap = std::find_if(observer.received.begin(), observer.received.end(),
+                                [](const v1::Frame& frame) { return frame.has_gap(); });
+  observer.acknowledge(gap->gap().last_missing_seq());
+  CHECK(wait_acknowledged(kernel, "watcher", gap->gap().last_missing_seq()));
+}
+
 TEST_CASE("a cursor that is in no place of this log begins anew, and that is an event") {
   const TemporaryFolder folder;
   PluginId id;
@@ -476,6 +531,15 @@ TEST_CASE("a cursor that is in no place of this log begins anew, and that is an 
   const std::string path = folder.path + "/observers/" + id.str() + ".cursor";
   REQUIRE(std::filesystem::exists(path));
   bool is_foreign = false;
+  bool is_lost = false;
+  SECTION("removed") {
+    is_lost = true;
+    std::filesystem::remove(path);
+  }
+  SECTION("cut off") {
+    is_lost = true;
+    std::filesystem::resize_file(path, 0);
+  }
   SECTION("beyond the end") {
     REQUIRE(observation::CursorFile::open(path)->write({1'000'000, Kernel(folder.path).log().node_id()}));
   }
@@ -487,7 +551,7 @@ TEST_CASE("a cursor that is in no place of this log begins anew, and that is an 
   REQUIRE(kernel.until([&] { return kernel.count_events("ObserverCursorReset") == 1; }));
   const v1::ObserverCursorReset reset = kernel.last_event("ObserverCursorReset").observer_cursor_reset();
   CHECK(reset.start_seq() == 1);
-  CHECK(reset.cursor_seq() == (is_foreign ? 2 : 1'000'000));
+  CHECK(reset.cursor_seq() == (is_lost ? 0 : is_foreign ? 2 : 1'000'000));
   REQUIRE(kernel.until([&] {
     const auto& plugins = kernel.launcher().plugins;
     return std::any_of(plugins.begin(), plugins.end(), [](const auto& plugin) { return was_shown(*plugin, 1); });

@@ -193,3 +193,13 @@ TEST_CASE("lines are the same however the bytes are cut") {
     }
   }
 }
+
+TEST_CASE("a line that was cut takes no more memory than what is kept of it") {
+  const SystemClock clock;
+  for (const bool hides : {false, true}) {
+    PluginLog log(clock, hides ? [](std::string text) { return text; } : PluginLog::Hide());
+    log.add("log", "info", std::string(1 << 20, 'x'), "");
+    CHECK(log.lines().back().text.size() == limits::kPluginLogLineBytesMax);
+    CHECK(log.lines().back().text.capacity() <= 2 * limits::kPluginLogLineBytesMax);
+  }
+}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import resource
+import runpy
 import subprocess
 import sys
 import textwrap
@@ -133,6 +135,100 @@ def test_what_is_waiting_at_the_end_is_not_acknowledged(start: Start) -> None:
         assert plugin.at_end(), "no Ack"
 
 
+def test_a_slow_handler_is_acknowledged_event_by_event(start: Start) -> None:
+    """However many have come: an observer that gets on must not seem to stand still."""
+    with start("class Slow(PluginBase):\n    def on_event(self, event):\n        time.sleep(0.15)\n") as plugin:
+        plugin.send(hello())
+        plugin.receive()
+        plugin.send(*(event_frame(seq) for seq in range(1, 5)))
+        assert [plugin.receive().ack.seq for _ in range(4)] == [1, 2, 3, 4]
+        plugin.send(shutdown())
+        assert plugin.wait() == 0
+
+
+def test_an_observer_that_is_asked_to_stop_ends_behind_the_event_it_is_at(start: Start) -> None:
+    source = ("class Slow(PluginBase):\n    def on_event(self, event):\n        time.sleep(0.15)\n"
+              "    def on_shutdown(self):\n        self.config['gone']\n")
+    with start(source) as plugin:
+        plugin.send(hello())
+        plugin.receive()
+        plugin.send(*(event_frame(seq) for seq in range(1, 101)))
+        assert plugin.receive().ack.seq == 1
+        plugin.send(shutdown())
+        acknowledged = []
+        while (frame := plugin.receive()).WhichOneof("kind") == "ack":
+            acknowledged.append(frame.ack.seq)
+        assert "on_shutdown: KeyError" in frame.log.message
+        assert acknowledged == list(range(2, 2 + len(acknowledged))) and len(acknowledged) < 5
+        assert plugin.wait() == 1
+
+
+@pytest.mark.parametrize("raised", ["asyncio.CancelledError()", "KeyboardInterrupt()", "GeneratorExit()", "SystemExit(3)"])
+def test_whatever_an_observer_raises_the_next_event_follows(start: Start, raised: str) -> None:
+    source = f"""
+        import asyncio
+
+        class Raises(PluginBase):
+            def on_event(self, event):
+                if event.seq == 1:
+                    raise {raised}
+
+            def health(self):
+                raise {raised}
+    """
+    with start(source) as plugin:
+        plugin.send(hello())
+        plugin.receive()
+        plugin.send(event_frame(1), event_frame(2), ping(3))
+        kinds = {}
+        while "pong" not in kinds or kinds.get("ack", None) is None or kinds["ack"].ack.seq != 2:
+            frame = plugin.receive()
+            kinds[frame.WhichOneof("kind")] = frame
+        name = raised.split("(")[0].split(".")[-1]
+        assert f"on_event: {name}" in kinds["log"].log.message
+        assert not kinds["pong"].pong.healthy
+        plugin.send(shutdown())
+        assert plugin.wait() == 0
+
+
+def test_a_gap_is_tried_again_and_acknowledged_like_an_event(start: Start) -> None:
+    source = """
+        class Fails(PluginBase):
+            tries = 0
+
+            def on_event(self, event):
+                pass
+
+            def on_gap(self, gap):
+                self.tries += 1
+                if self.tries < 3:
+                    raise OSError("not yet")
+    """
+    with start(source) as plugin:
+        greeting = hello()
+        greeting.hello.observer.retries = 2
+        plugin.send(greeting)
+        plugin.receive()
+        frame = frame_pb2.Frame()
+        frame.gap.first_missing_seq, frame.gap.last_missing_seq, frame.gap.count = 1, 7, 7
+        plugin.send(frame)
+        heard = [plugin.receive() for _ in range(3)]
+        assert [one.WhichOneof("kind") for one in heard] == ["log", "log", "ack"]
+        assert heard[2].ack.seq == 7
+        plugin.send(shutdown())
+        assert plugin.wait() == 0
+
+
+@pytest.mark.parametrize("method", ["    async def on_event(self, event): pass\n",
+                                    "    def on_event(self, event): yield event\n"])
+def test_a_handler_that_would_never_run_says_why_it_cannot_start(start: Start, method: str) -> None:
+    with start("class Never(PluginBase):\n" + method) as plugin:
+        plugin.send(hello())
+        refusal = plugin.receive().refusal
+        assert refusal.reason == "NOT_A_PLUGIN" and "would never run" in refusal.message
+        assert plugin.wait() == 1
+
+
 def test_a_class_without_on_event_says_why_it_cannot_start(start: Start) -> None:
     with start("class Half(PluginBase):\n    pass\n") as plugin:
         plugin.send(hello())
@@ -234,6 +330,24 @@ def test_the_shipped_metrics_observer_measures(saved: Path) -> None:
         assert truth * 0.999 <= figures.latency.percentile(share) <= truth * 1.22
     assert 'liongate_calls_completed_total{plugin="hello"} 1000' in observer.prometheus()
     assert observer.text().splitlines()[2].split()[:3] == ["hello", "1000", "0"]
+
+
+def test_the_exporter_writes_each_event_once_when_the_disk_was_full(tmp_path: Path) -> None:
+    namespace = runpy.run_path(str(BUILD / "plugins/event-exporter/event_exporter.py"))
+    sink = namespace["FileSink"](str(tmp_path / "out"), 1 << 20, 1)
+    events = [namespace["cloud_event"](Event(sample(seq)), "node") for seq in range(1, 31)]
+    sink.put(events[:10])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (sink.size_bytes + 100, hard))
+    try:
+        for _ in range(2):
+            with pytest.raises(OSError):
+                sink.put(events[10:])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    sink.put(events[10:])
+    written = [json.loads(line)["id"] for line in (tmp_path / "out").read_text(encoding="utf-8").splitlines()]
+    assert written == [str(seq) for seq in range(1, 31)]
 
 
 def test_the_exporter_writes_each_event_once_and_rotates(tmp_path: Path) -> None:

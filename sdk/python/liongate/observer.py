@@ -44,8 +44,8 @@ class PluginBase(ABC):
 
     The constructor gets the plugin's id and its configuration; one that raises keeps the plugin from starting. Then
     come on_startup once, on_event for every event in the order of the log, on_shutdown at the end: all on the main
-    thread, one after the other. What they raise is logged and hurts nobody else: after on_startup the observer observes all
-    the same, after on_event it goes on with the next event (or tries again, or ends: `retries` and `on_error`).
+    thread, one after the other. What they raise is logged and hurts nobody else: after on_startup the observer observes
+    all the same, after on_event and on_gap it goes on with the next (or tries again, or ends: `retries`, `on_error`).
 
     An event may come twice: after the observer or the daemon was killed, those that were not acknowledged are sent
     again. An observer that must not count twice remembers event.seq.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import deque
 
 from liongate import frame_pb2
@@ -22,6 +23,7 @@ from liongate.session import EXIT_FAILURE, EXIT_PROTOCOL, PROTOCOL_VERSION, SDK,
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Any, Union
 
     Shown = Union[Event, Gap]
@@ -30,7 +32,10 @@ INPUT_FD = 3
 OUTPUT_FD = 4
 EXIT_USAGE = 64
 BATCH_EVENTS_MAX = 256  # acknowledged together
+ACK_INTERVAL_S = 0.1  # or as many as were handled in it
 RETRY_DELAY_S_MAX = 5.0
+CALLED = ("on_startup", "on_event", "on_events", "on_gap", "on_shutdown", "health")
+COROUTINE_FLAGS = 0x80 | 0x20 | 0x200  # CO_COROUTINE, CO_GENERATOR, CO_ASYNC_GENERATOR of `inspect`, slow to import
 TRACEBACKS_MAX = 10  # of failing handlers, in the log; then at every power of two
 
 
@@ -55,6 +60,11 @@ def check_class(found: object, where: str) -> str:
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
         return f"{where} has no {', '.join(missing)}: an observer must have it"
+    for name in CALLED:
+        code = getattr(getattr(found, name), "__code__", None)
+        if code is not None and code.co_flags & COROUTINE_FLAGS:
+            return (f"{name} of {where} is `async def` or holds `yield`, and would never run: observers are called, "
+                    "not awaited; write a plain `def`, with asyncio.run() in it where needed")
     return ""
 
 
@@ -80,6 +90,18 @@ def serve(observer_class: type[PluginBase], reader: FrameReader | None = None,
         return EXIT_PROTOCOL
 
 
+class _Unit:
+    """One call of the observer: the method's name, what it is given, the last number in that, and how many events."""
+
+    __slots__ = ("argument", "events", "name", "seq")
+
+    def __init__(self, name: str, argument: Any, seq: int, events: int) -> None:
+        self.name = name
+        self.argument = argument
+        self.seq = seq  # taken before the observer has it: what it does to its copy is its own matter
+        self.events = events
+
+
 class ObserverSession:
     def __init__(self, observer_class: type[PluginBase], reader: FrameReader, writer: FrameWriter) -> None:
         self._class = observer_class
@@ -97,7 +119,9 @@ class ObserverSession:
         self._finishing = False
         self._reading_failure: BaseException | None = None
         self._exit_code = 0
-        self._handled_seq = 0  # of the last event that was handled, well or not
+        self._handled_seq = 0  # of the last event or gap that was handled, well or not
+        self._acknowledged_seq = 0
+        self._next_ack_s = 0.0
         self._together = observer_class.on_events is not PluginBase.on_events
 
     def run(self) -> int:
@@ -133,7 +157,7 @@ class ObserverSession:
         self._stops_on_error = hello.observer.stop_on_error
         try:
             self._observer = self._class(plugin_id=hello.plugin_name, config=json.loads(hello.config_json or "{}"))
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             report_exception()
             refuse("LOAD_FAILURE", f"{self._class.__name__}: the constructor raised {type(error).__name__}: {error}")
             return False
@@ -145,7 +169,7 @@ class ObserverSession:
         self._observer.node_id = hello.observer.node_id
         try:
             self._observer.on_startup()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             report_exception()
             self._startup_error = f"on_startup: {type(error).__name__}: {error}"
             self._log(frame_pb2.LOG_LEVEL_ERROR, f"{hello.plugin_name}: {self._startup_error}")
@@ -212,7 +236,7 @@ class ObserverSession:
         assert self._observer is not None
         try:
             self._observer.on_shutdown()
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             report_exception()
             self._log(frame_pb2.LOG_LEVEL_ERROR,
                       f"{self._observer.plugin_id}: on_shutdown: {type(error).__name__}: {error}")
@@ -220,44 +244,48 @@ class ObserverSession:
 
     def _handle(self, batch: list[Shown]) -> bool:
         """False when the observer is to end."""
-        group: list[Event] = []
-        seq = self._handled_seq
-        for one in batch:
-            if isinstance(one, Event):
-                group.append(one)
-                seq = one.seq  # before the observer has it: what it does to its copy is its own matter
-                if self._together:
-                    continue
-            if not self._handle_group(group):
-                return False
-            self._handled_seq = seq
-            group = []
-            if isinstance(one, Gap):
-                self._call("on_gap", one)
-        if not self._handle_group(group):
-            return False
-        self._handled_seq = seq
-        if any(isinstance(one, Event) for one in batch):
-            self._acknowledge(self._handled_seq)
-        return True
+        goes_on = True
+        for unit in self._units(batch):
+            goes_on = not self._finishing and self._handle_unit(unit)
+            if not goes_on:
+                break
+            self._handled_seq = unit.seq
+            # A slow handler is told by each event that it has done, a fast one by many.
+            if time.monotonic() >= self._next_ack_s:
+                self._acknowledge()
+        self._acknowledge()
+        return goes_on
 
-    def _handle_group(self, group: list[Event]) -> bool:
-        if not group:
-            return True
+    def _units(self, batch: list[Shown]) -> Iterator[_Unit]:
+        """What is handled, and fails, as one."""
+        group: list[Event] = []
+        for one in batch:
+            if isinstance(one, Event) and self._together:
+                group.append(one)
+                continue
+            if group:
+                yield _Unit("on_events", tuple(group), group[-1].seq, len(group))
+                group = []
+            if isinstance(one, Event):
+                yield _Unit("on_event", one, one.seq, 1)
+            else:
+                yield _Unit("on_gap", one, one.last_missing_seq, 0)
+        if group:
+            yield _Unit("on_events", tuple(group), group[-1].seq, len(group))
+
+    def _handle_unit(self, unit: _Unit) -> bool:
         assert self._observer is not None
         for attempt in range(self._retries + 1):
             if attempt > 0 and self._observer.wait(min(0.01 * 2**attempt, RETRY_DELAY_S_MAX)):
                 return False
-            if self._call("on_events", tuple(group)) if self._together else self._call("on_event", group[0]):
-                self._handled += len(group)
+            if self._call(unit.name, unit.argument):
+                self._handled += unit.events
                 return True
             if self._observer.stopping:
                 return False  # it gave up because it is asked to: not acknowledged, these come again
-        self._failed += len(group)
+        self._failed += max(unit.events, 1)
         if not self._stops_on_error:
             return True
-        if self._handled_seq > 0:
-            self._acknowledge(self._handled_seq)
         self._exit_code = EXIT_FAILURE
         return False
 
@@ -265,7 +293,7 @@ class ObserverSession:
         try:
             getattr(self._observer, name)(argument)
             return True
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             assert self._observer is not None
             self._last_failure = f"{name}: {type(error).__name__}: {error}"
             failures = self._failed + 1
@@ -275,9 +303,14 @@ class ObserverSession:
                           f"{self._observer.plugin_id}: {self._last_failure} ({argument!r:.200})")
             return False
 
-    def _acknowledge(self, seq: int) -> None:
+    def _acknowledge(self) -> None:
+        """Everything that was handled so far."""
+        self._next_ack_s = time.monotonic() + ACK_INTERVAL_S
+        if self._handled_seq <= self._acknowledged_seq:
+            return
+        self._acknowledged_seq = self._handled_seq
         frame = frame_pb2.Frame()
-        frame.ack.seq = seq
+        frame.ack.seq = self._handled_seq
         self._send(frame)
 
     # --- either thread ---
@@ -286,7 +319,7 @@ class ObserverSession:
         assert self._observer is not None
         try:
             said: object = self._observer.health()
-        except Exception as error:
+        except BaseException as error:
             report_exception()
             said = Health(False, f"{type(error).__name__}: {error}")
         if said is None:
