@@ -150,9 +150,11 @@ void print_health(Context& context, const v1::GetPluginHealthResponse& health) {
   const std::size_t end = detail.find('\n');
   sheet.add("detail", detail.substr(0, end));
   sheet.add("uptime", uptime_text(health.uptime_s()));
-  sheet.add("success rate", percent_text(health.success_rate()));
-  sheet.add("error rate", percent_text(health.error_rate()));
-  sheet.add("average time", milliseconds_text(health.average_execution_time_ms()));
+  if (!health.is_observer()) {  // which takes no calls
+    sheet.add("success rate", percent_text(health.success_rate()));
+    sheet.add("error rate", percent_text(health.error_rate()));
+    sheet.add("average time", milliseconds_text(health.average_execution_time_ms()));
+  }
   sheet.add("memory", bytes_text(health.memory_used_bytes()));
   sheet.add("restarts", std::to_string(health.restart_count()));
   sheet.write(context);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "config/manifest_rules.h"
+#include "kernel/base/event_types.h"
 #include "kernel/base/limits.h"
 
 namespace liongate::config {
@@ -11,9 +12,7 @@ namespace {
 constexpr std::size_t kOnErrorBytesMax = 256;
 
 bool is_event_type(const std::string& text) {
-  return !text.empty() && text.size() <= kEventTypeBytesMax && text[0] >= 'A' && text[0] <= 'Z' &&
-         std::ranges::all_of(
-             text, [](char c) { return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); });
+  return std::ranges::find(kEventTypes, text) != std::end(kEventTypes);
 }
 
 void read_filter(TableReader& outer, FaultList& faults, ObserverOptions& options) {
@@ -29,7 +28,8 @@ void read_filter(TableReader& outer, FaultList& faults, ObserverOptions& options
     for (const std::string& type : *types) {
       if (is_event_type(type)) continue;
       reader.fault(*reader.get("types"), "types", "`" + type + "` is not the name of an event",
-                   "names are like PluginInvoked; docs/event-log.md lists them");
+                   suggestion(type, {std::begin(kEventTypes), std::end(kEventTypes)},
+                              "names are like PluginInvoked; docs/event-log.md lists them"));
     }
     options.types = *types;
   }

@@ -129,6 +129,16 @@ class TreeBuilder final : public YAML::EventHandler {
   bool seen_document_ = false;
 };
 
+// Does the line that the parser stopped in, or one above it, begin with a tab? Its own words never say so.
+bool is_indented_by_tab(std::string_view text, int line) {
+  for (std::size_t at = 0; at < text.size() && line > 0; --line) {
+    const std::size_t word = text.find_first_not_of(' ', at);
+    if (word != std::string_view::npos && text[word] == '\t') return true;
+    at = std::min(text.find('\n', at), text.size()) + 1;
+  }
+  return false;
+}
+
 // The first line that says something: neither blank nor a comment; 0 for none.
 int first_line_of_content(std::string_view text) {
   int line = 1;
@@ -153,7 +163,10 @@ Document read_yaml(std::string_view text, std::size_t nodes_max) {
   } catch (const Refused& refused) {
     return refused.fault;
   } catch (const YAML::Exception& error) {
-    return DocumentFault{line_of(error.mark), "not valid YAML: " + error.msg, "check indentation, quotes and brackets"};
+    const int line = line_of(error.mark);
+    return DocumentFault{line, "not valid YAML: " + error.msg,
+                         is_indented_by_tab(text, line) ? "indent with blanks: a tab is none in YAML"
+                                                        : "check indentation, quotes and brackets"};
   }
   if (const int line = first_line_of_content(text); line != 0 && !builder.seen_document()) {
     return DocumentFault{line, "holds directives (%...) and no document", "write `key: value` lines"};

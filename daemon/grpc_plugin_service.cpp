@@ -212,6 +212,7 @@ void GrpcPluginService::serve_views(const GrpcEdge& edge) {
           }
           response.set_memory_used_bytes(health->memory_used_bytes);
           response.set_restart_count(health->plugin.restart_count());
+          response.set_is_observer(health->plugin.has_observer());
           call->finish(response);
         });
       });

@@ -49,6 +49,7 @@ struct PluginsKeeper::Reading {
   Done done;
   std::set<std::string> unregistered;
   std::set<std::string> unended;
+  std::map<std::string, std::uint32_t> lines;  // of the file, by id
   bool is_registered = false;
   Outcome outcome;
 };
@@ -296,6 +297,7 @@ void PluginsKeeper::put_into_force(const std::shared_ptr<Reading>& reading, cons
   for (const v1::PluginListing& listing : to_load) {
     reading->unregistered.insert(listing.id());
     reading->unended.insert(listing.id());
+    reading->lines.emplace(listing.id(), listing.line());
   }
   for (const auto& [id, listed] : present) unload(reading, id, listed.id.str());
   for (v1::PluginListing& listing : to_load) load(reading, std::move(listing));
@@ -353,9 +355,13 @@ void PluginsKeeper::entry_registered(const std::shared_ptr<Reading>& reading, co
 void PluginsKeeper::entry_ended(const std::shared_ptr<Reading>& reading, const std::string& id,
                                 const std::optional<Error>& fault) {
   if (fault) {
-    handlers_.warn("plugins.yaml: plugin " + id + ": " + fault->message + " (" + std::string(fault->reason_name()) +
-                   ")" + (fault->hint.empty() ? "" : "; " + fault->hint));
-    if (!reading->outcome.fault) reading->outcome.fault = Error(*fault).in("plugin " + id);
+    const std::string subject = "plugin " + id + ": ";
+    const Error told = fault->message.starts_with(subject) ? *fault : Error(*fault).in("plugin " + id);
+    const auto line = reading->lines.find(id);
+    handlers_.warn(path_ + (line == reading->lines.end() ? "" : ":" + std::to_string(line->second)) + ": " +
+                   told.message + " (" + std::string(told.reason_name()) + ")" +
+                   (told.hint.empty() ? "" : "; " + told.hint));
+    if (!reading->outcome.fault) reading->outcome.fault = told;
   }
   entry_registered(reading, id);
   if (reading->unended.erase(id) > 0 && reading->unended.empty()) finish(reading);

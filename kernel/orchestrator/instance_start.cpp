@@ -116,7 +116,10 @@ void InstanceStart::on_instance_ended(PluginInstance& instance, const supervisio
   if (exit.kind != supervision::ExitKind::kSetupFailed) {
     const std::string tail = to_utf8(log_->tail(kOutputTailBytes));
     if (!tail.empty()) {
-      error.message += "; its last words: " + tail.substr(tail.rfind('\n', tail.size() - 2) + 1);
+      const std::string line = tail.substr(tail.rfind('\n', tail.size() - 2) + 1);
+      const std::string words = line.substr(0, line.find('\n'));
+      // What refused to start has often said so there as well.
+      if (error.message.find(words) == std::string::npos) error.message += "; its last words: " + line;
       error.metadata["output"] = tail;
     }
   }

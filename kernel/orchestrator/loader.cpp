@@ -284,6 +284,8 @@ bool Loader::fail_listed(const std::shared_ptr<Load>& load, const Error& error) 
   v1::Manifest& manifest = *load->loaded.mutable_manifest();
   manifest.set_name(listing.id());
   manifest.set_role("observer");
+  // Where it begins counts from now on, also if it starts much later.
+  if (!manifest.has_observer()) *manifest.mutable_observer() = listing.observer();
   *load->loaded.mutable_listing() = listing;
   load->loaded.set_start(false);
   v1::Event event;

@@ -18,6 +18,8 @@ from typing import Any
 
 from liongate import Event, Gap, Health, PluginBase
 
+SETTINGS = ("file", "rotate_bytes_max", "rotate_files_max", "url", "headers", "header_secrets", "batch_events_max",
+            "timeout_s", "backoff_s_max", "drop_rejected")
 FIRST_BACKOFF_S = 0.1
 NOTHING = ("", 0)
 SECRETS_FOLDER = "/run/secrets"
@@ -169,6 +171,9 @@ class HttpSink:
 class EventExporter(PluginBase):
     def __init__(self, plugin_id: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(plugin_id, config)
+        unknown = sorted(set(self.config) - set(SETTINGS))
+        if unknown:
+            raise ValueError(f"config: there is no `{unknown[0]}`; there are {', '.join(SETTINGS)}")
         get = self.config.get
         path, url = str(get("file", "")), str(get("url", ""))
         if bool(path) == bool(url):

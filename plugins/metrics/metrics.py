@@ -18,6 +18,7 @@ from typing import Any
 
 from liongate import Event, Gap, Health, PluginBase
 
+SETTINGS = ("page", "interval_s", "plugins_max")
 BUCKETS = 96
 SMALLEST_MS = 0.01
 STEP = 10 ** (1 / 12)  # twelve buckets a decade: a percentile is at most 21 % above what it was
@@ -83,6 +84,9 @@ class Figures:
 class Metrics(PluginBase):
     def __init__(self, plugin_id: str, config: Mapping[str, Any] | None = None) -> None:
         super().__init__(plugin_id, config)
+        unknown = sorted(set(self.config) - set(SETTINGS))
+        if unknown:
+            raise ValueError(f"config: there is no `{unknown[0]}`; there are {', '.join(SETTINGS)}")
         self.page = str(self.config.get("page", ""))
         self.interval_s = float(self.config.get("interval_s", 15))
         self.plugins_max = int(self.config.get("plugins_max", 1000))

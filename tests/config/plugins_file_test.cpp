@@ -179,6 +179,15 @@ TEST_CASE("a file that says something and holds nothing is no empty one") {
   CHECK(file_of("# nothing yet\n\n---\n").entries.empty());
 }
 
+TEST_CASE("a tab before an entry is named as what it is") {
+  CHECK(says(error_of("plugins:\n\t- id: a\n"), "indent with blanks: a tab is none in YAML"));
+}
+
+TEST_CASE("an event type that there is not is a fault, with the one that was meant") {
+  CHECK(says(error_of("plugins: [{id: a, module: a.B, filter: {types: [PluginResults]}}]"),
+             "plugins[a].filter.types: `PluginResults` is not the name of an event; did you mean `PluginResult`?"));
+}
+
 TEST_CASE("of very many faults the first are told, and how many more there are") {
   std::string text = "plugins:\n  - id: a\n    module: a.B\n";
   for (std::size_t i = 0; i < kFaultsShownMax + 7; ++i) text += "    key" + std::to_string(i) + ": 1\n";

@@ -184,7 +184,7 @@ def test_strict_plugins_keeps_the_daemon_from_starting(observers: Observers) -> 
     with pytest.raises(DidNotStart) as failed:
         observers.daemon.start()
     assert failed.value.exit_code == 7
-    assert "plugin wrong: plugin wrong: module `nowhere.Nothing` is not there" in failed.value.log
+    assert "plugin wrong: module `nowhere.Nothing` is not there" in failed.value.log
 
 
 def test_strict_plugins_of_the_configuration_holds_for_a_broken_file_too(make_daemon: Callable[..., Daemon]) -> None:

@@ -2,7 +2,9 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <numeric>
+#include <set>
 
+#include "kernel/base/event_types.h"
 #include "tests/kernel/kernel_fixture.h"
 
 using namespace liongate;
@@ -76,6 +78,16 @@ PluginId listed(Kernel& kernel, const std::string& id, Result<v1::Plugin>* outco
 }
 
 }  // namespace
+
+TEST_CASE("the list of event types is that of event.proto") {
+  const auto* payload = v1::Event::descriptor()->FindOneofByName("payload");
+  REQUIRE(payload != nullptr);
+  std::set<std::string> types;
+  for (int i = 0; i < payload->field_count(); ++i) types.insert(payload->field(i)->message_type()->name());
+  types.erase("DaemonConfigChanged");
+  types.insert("ConfigChanged");  // named before its message was
+  CHECK(types == std::set<std::string>(std::begin(kEventTypes), std::end(kEventTypes)));
+}
 
 TEST_CASE("an observer is shown every event behind its registration, in the order of the log") {
   const TemporaryFolder folder;

@@ -315,6 +315,29 @@ def test_the_harness_is_a_program(saved: Path, tmp_path: Path) -> None:
     assert unread.returncode == 2 and f"{damaged}:2: not an event" in unread.stderr
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (["Tally"], "`Tally` is not FILE.py:CLASS"),
+    ([f"{EXAMPLES}/tally.py:Tally", "--config", "{a}"], "--config: not JSON: "),
+    ([f"{EXAMPLES}/tally.py:Tally", "--config", "[]"], "--config: must be a JSON object"),
+])
+def test_the_harness_says_what_is_wrong_with_its_words(saved: Path, words: list[str], said: str) -> None:
+    ran = run_harness(words[0], saved, *words[1:])
+    assert ran.returncode == 2 and said in ran.stderr and "Traceback" not in ran.stderr
+
+
+def test_the_harness_shows_where_an_observer_raised(saved: Path, tmp_path: Path) -> None:
+    file = tmp_path / "raises.py"
+    file.write_text(HEAD + "class Raises(PluginBase):\n    def on_event(self, event):\n        raise OSError('no')\n"
+                           "class Refuses(PluginBase):\n    def __init__(self, plugin_id, config):\n"
+                           "        raise ValueError('url is required')\n    def on_event(self, event): pass\n")
+    raised = run_harness(f"{file}:Raises", saved)
+    assert raised.returncode == 1 and f'File "{file}", line 5, in on_event' in raised.stderr
+    assert raised.stderr.count("Traceback") == 3, "the first few are enough"
+    refused = run_harness(f"{file}:Refuses", saved)
+    assert refused.returncode == 1
+    assert refused.stderr == "Refuses: the constructor raised ValueError: url is required\n"
+
+
 def test_the_shipped_metrics_observer_measures(saved: Path) -> None:
     metrics = load(BUILD / "plugins/metrics/metrics.py", "Metrics")
     events = []
@@ -368,7 +391,8 @@ def test_the_exporter_writes_each_event_once_and_rotates(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("config", [{}, {"file": "/tmp/a", "url": "http://b"}, {"url": "ftp://c"},
-                                    {"url": "http://d", "batch_events_max": 0}])
+                                    {"url": "http://d", "batch_events_max": 0}, {"file": "/tmp/a", "rotate": 1},
+                                    {"url": "http://d", "header_secrets": {"Authorization": "none"}}])
 def test_the_exporter_refuses_what_it_cannot_mean(config: dict[str, Any]) -> None:
     exporter = load(BUILD / "plugins/event-exporter/event_exporter.py", "EventExporter")
     with pytest.raises(ValueError):

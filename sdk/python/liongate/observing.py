@@ -59,7 +59,9 @@ def check_class(found: object, where: str) -> str:
         return f"{where} does not inherit from PluginBase"
     missing = sorted(getattr(found, "__abstractmethods__", ()))
     if missing:
-        return f"{where} has no {', '.join(missing)}: an observer must have it"
+        others = ", ".join(sorted(name for name in vars(found) if name.startswith("on_") and name not in CALLED))
+        return (f"{where} has no {', '.join(missing)}: an observer must have it" +
+                (f"; it has {others}" if others else ""))
     for name in CALLED:
         code = getattr(getattr(found, name), "__code__", None)
         if code is not None and code.co_flags & COROUTINE_FLAGS:

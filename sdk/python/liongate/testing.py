@@ -23,6 +23,7 @@ import json
 import os
 import struct
 import sys
+import traceback
 
 from liongate.event import Event
 from liongate.observer import Gap, PluginBase
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from typing import Any, Union
 
 HEADER_BYTES = 4096
+TRACEBACKS_MAX = 3
 RECORD_HEADER_BYTES = 24
 KIND_EVENT, KIND_COMMIT, KIND_SEAL = 1, 2, 3
 MAGIC = b"LIONL\r\n\x1a"
@@ -52,6 +54,10 @@ class Failed:
         return f"{self.handler}{where}: {type(self.error).__name__}: {self.error}"
 
 
+class NotMade(ValueError):
+    """The constructor raised; its own exception is the cause."""
+
+
 class Outcome:
     def __init__(self, observer: PluginBase) -> None:
         self.observer: Any = observer
@@ -61,9 +67,12 @@ class Outcome:
 
 def observe(observer_class: type[PluginBase], events: Iterable[Union[Event, Gap]],
             config: Mapping[str, Any] | None = None, plugin_id: str = "tested", retries: int = 0) -> Outcome:
-    """Shows `events` to a new observer. What its constructor raises is raised: it would not have been started."""
-    outcome = Outcome(observer_class(plugin_id=plugin_id, config=dict(config or {})))
-    observer = outcome.observer
+    """Shows `events` to a new observer. NotMade says what its constructor raised: it would not have been started."""
+    try:
+        observer = observer_class(plugin_id=plugin_id, config=dict(config or {}))
+    except Exception as error:
+        raise NotMade(f"the constructor raised {type(error).__name__}: {error}") from error
+    outcome = Outcome(observer)
     together = observer_class.on_events is not PluginBase.on_events
     _call(outcome, "on_startup", None)
     batch: list[Event] = []
@@ -178,6 +187,14 @@ def main(arguments: list[str]) -> int:
     words = parser.parse_args(arguments)
     path, _, symbol = words.observer.rpartition(":")
     try:
+        if not path or not symbol:
+            raise ValueError(f"`{words.observer}` is not FILE.py:CLASS, like my_app/tally.py:Tally")
+        try:
+            config = json.loads(words.config)
+        except ValueError as error:
+            raise ValueError(f"--config: not JSON: {error}") from None
+        if not isinstance(config, dict):
+            raise ValueError("--config: must be a JSON object, like '{\"file\": \"/tmp/out\"}'")
         namespace: dict[str, Any] = {"__name__": "observer_under_test", "__file__": path}
         sys.path.insert(0, os.path.dirname(os.path.abspath(path)))
         with open(path, "rb") as file:
@@ -187,12 +204,16 @@ def main(arguments: list[str]) -> int:
         fault = check_class(namespace[symbol], words.observer)
         if fault:
             raise ValueError(fault)
-        outcome = observe(namespace[symbol], saved_events(words.events), json.loads(words.config), symbol,
-                          words.retries)
+        outcome = observe(namespace[symbol], saved_events(words.events), config, symbol, words.retries)
+    except NotMade as refusal:
+        print(f"{symbol}: {refusal}", file=sys.stderr)
+        return 1
     except (OSError, ValueError) as error:
         print(f"python3 -m liongate.testing: {error}", file=sys.stderr)
         return 2
-    for failure in outcome.failures:
+    for number, failure in enumerate(outcome.failures):
+        if number < TRACEBACKS_MAX:
+            traceback.print_exception(failure.error)
         print(failure, file=sys.stderr)
     print(f"{outcome.handled} events handled, {len(outcome.failures)} failures")
     return 1 if outcome.failures else 0
