@@ -19,7 +19,9 @@ ExitCode reload_config(Context& context) {
     print_json(context, response);
     return finish(context);
   }
-  if (response.changed_keys().empty() && response.restart_keys().empty()) context.out << "no key changed; plugins.yaml is read again\n";
+  if (response.changed_keys().empty() && response.restart_keys().empty()) {
+    context.out << "no key changed; plugins.yaml is read again\n";
+  }
   for (const std::string& key : response.changed_keys()) context.out << key << ": in force\n";
   for (const std::string& key : response.restart_keys()) context.out << key << ": in force after a restart\n";
   return finish(context);

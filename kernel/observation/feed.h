@@ -54,8 +54,8 @@ struct FeedListener {
 struct FeedOrder {
   std::string plugin_id;
   v1::ObserverSettings settings;
-  UniqueFd pipe;             // not blocking
-  std::string unsent;        // goes out first
+  UniqueFd pipe;       // not blocking
+  std::string unsent;  // goes out first
   FeedListener listener;
   std::shared_ptr<FeedProgress> progress;
 };

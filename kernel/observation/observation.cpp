@@ -27,7 +27,7 @@ Result<std::unique_ptr<Observation>> Observation::open(asio::io_context& kernel,
 }
 
 Observation::Observation(asio::io_context& kernel, event_log::EventLog& log, std::string folder)
-    : kernel_(kernel), log_(log), folder_(std::move(folder)), work_(io_.get_executor()), gather_timer_(io_) {
+    : kernel_(kernel), log_(log), folder_(std::move(folder)), work_(io_.get_executor()), round_timer_(io_) {
   listener_ = log_.add_commit_listener([this](EventSeq) { on_commit(); });
   thread_ = std::thread([this] {
     sys::name_thread("observation");
@@ -45,7 +45,7 @@ void Observation::stop() {
   if (!thread_.joinable()) return;
   log_.remove_commit_listener(listener_);
   asio::post(io_, [this] {
-    gather_timer_.cancel();
+    round_timer_.cancel();
     for (const auto& feed : std::exchange(feeds_, {})) feed->abandon();
   });
   work_.reset();
@@ -54,24 +54,54 @@ void Observation::stop() {
 
 // Writer thread: a single post for all that is committed until we have looked.
 void Observation::on_commit() {
-  if (asleep_.exchange(false)) asio::post(io_, [this] { gather(); });
+  has_commit_ = true;
+  if (asleep_.exchange(false)) asio::post(io_, [this] { begin_round(); });
 }
 
-// What is committed in the next moments goes along.
-void Observation::gather() {
-  gather_timer_.expires_at(
-      std::max(std::chrono::steady_clock::now() + std::chrono::milliseconds(limits::kObserverGatherMs),
-               last_wake_ + std::chrono::milliseconds(kBusyIntervalMs)));
-  gather_timer_.async_wait([this](const boost::system::error_code& error) {
-    if (!error) wake_feeds();
+void Observation::begin_round() {
+  has_commit_ = false;
+  next_feed_ = 0;
+  std::erase_if(feeds_, [](const auto& feed) { return feed->ended(); });
+  const auto now = std::chrono::steady_clock::now();
+  const auto slot = last_wake_ + std::chrono::milliseconds(kBusySlotMs);
+  if (now >= slot) {
+    // What is committed in the next moments goes along.
+    wake_in(now + std::chrono::milliseconds(limits::kObserverGatherMs), [this] { wake_all(); });
+  } else {
+    wake_in(slot, [this] { wake_slot(); });
+  }
+}
+
+void Observation::wake_in(std::chrono::steady_clock::time_point when, std::function<void()> what) {
+  round_timer_.expires_at(when);
+  round_timer_.async_wait([what = std::move(what)](const boost::system::error_code& error) {
+    if (!error) what();
   });
 }
 
-void Observation::wake_feeds() {
+void Observation::wake_all() {
   last_wake_ = std::chrono::steady_clock::now();
   asleep_ = true;  // first: what is committed from here on wakes us again
-  std::erase_if(feeds_, [](const auto& feed) { return feed->ended(); });
   for (const auto& feed : feeds_) feed->wake();
+}
+
+void Observation::wake_slot() {
+  last_wake_ = std::chrono::steady_clock::now();
+  const std::size_t share = (feeds_.size() * kBusySlotMs + kBusyRoundMs - 1) / kBusyRoundMs;
+  for (const std::size_t end = std::min(next_feed_ + share, feeds_.size()); next_feed_ < end; ++next_feed_) {
+    feeds_[next_feed_]->wake();
+  }
+  if (next_feed_ < feeds_.size()) {
+    wake_in(last_wake_ + std::chrono::milliseconds(kBusySlotMs), [this] { wake_slot(); });
+  } else {
+    end_round();
+  }
+}
+
+// What was committed since the round began is for the feeds that had their turn before.
+void Observation::end_round() {
+  asleep_ = true;
+  if (has_commit_ && asleep_.exchange(false)) begin_round();
 }
 
 void Observation::enroll(const std::string& plugin_id, EventSeq seq) {

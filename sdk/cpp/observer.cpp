@@ -127,7 +127,7 @@ void PluginBase::on_gap(const Gap& gap) {
 
 bool PluginBase::wait(std::chrono::milliseconds time) {
   std::unique_lock lock(mutex_);
-  return asked_.wait_for(lock, time, [this] { return stopping_; });
+  return asked_.wait_for(lock, time, [this] { return stopping(); });
 }
 
 void PluginBase::ask_to_stop() {

@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::uint32_t kObserverProtocolVersion = 1;
 constexpr char kObserverSdk[] = "liongate-cpp/" LIONGATE_VERSION;
-constexpr std::size_t kBatchEventsMax = 256;  // acknowledged together
+constexpr std::size_t kBatchEventsMax = 256;            // acknowledged together
 constexpr std::chrono::milliseconds kAckInterval{100};  // or as many as were handled in it
 constexpr std::uint64_t kFailuresLoggedMax = 10;
 constexpr std::chrono::milliseconds kRetryDelayMax{5000};
@@ -78,6 +78,7 @@ void ObserverSession::take_frames() {
     }
     take(frame);
   }
+  hand_over();
   if (state_ < State::kFinishing && !decoder_.error().empty()) protocol_error(decoder_.error());
 }
 
@@ -94,10 +95,12 @@ void ObserverSession::take(v1::Frame& frame) {
     case v1::Frame::kEvent: {
       std::optional<Event> event = Event::from_bytes(std::move(*frame.mutable_event()->mutable_event()));
       if (!event) return protocol_error("an event that is no liongate.v1.Event");
-      return show(std::move(*event));
+      taken_.emplace_back(std::move(*event));
+      return;
     }
     case v1::Frame::kGap:
-      return show(Gap{frame.gap().first_missing_seq(), frame.gap().last_missing_seq(), frame.gap().count()});
+      taken_.emplace_back(Gap{frame.gap().first_missing_seq(), frame.gap().last_missing_seq(), frame.gap().count()});
+      return;
     case v1::Frame::kPing:
       return answer_ping(frame.ping().nonce());
     case v1::Frame::kShutdown:
@@ -186,9 +189,12 @@ void ObserverSession::answer_ping(std::uint64_t nonce) {
   send(frame);
 }
 
-void ObserverSession::show(Shown shown) {
+// All that one read brought together: a wake of the other thread for each event costs more than the event.
+void ObserverSession::hand_over() {
+  if (taken_.empty()) return;
   const std::lock_guard lock(mutex_);
-  waiting_.push_back(std::move(shown));
+  for (Shown& shown : taken_) waiting_.push_back(std::move(shown));
+  taken_.clear();
   arrived_.notify_one();
 }
 
@@ -244,13 +250,14 @@ void ObserverSession::work() {
   }
 }
 
-// What was handled is acknowledged, whatever becomes of the rest: of a slow handler each by itself. False as of handle().
+// What was handled is acknowledged, whatever becomes of the rest: of a slow handler each by itself. False as of
+// handle().
 bool ObserverSession::handle_all(const std::deque<Shown>& batch) {
   auto next_ack = std::chrono::steady_clock::now() + kAckInterval;
   std::uint64_t handled_seq = 0;
   bool goes_on = true;
   for (const Shown& shown : batch) {
-    goes_on = !observer_->wait(std::chrono::milliseconds(0)) && handle(shown);
+    goes_on = !observer_->stopping() && handle(shown);
     if (!goes_on) break;
     const auto* gap = std::get_if<Gap>(&shown);
     handled_seq = gap != nullptr ? gap->last_missing_seq : std::get<Event>(shown).seq();
@@ -268,7 +275,7 @@ bool ObserverSession::handle(const Shown& shown) {
     const auto delay = std::min(std::chrono::milliseconds(10LL << std::min(attempt, 10U)), kRetryDelayMax);
     if (attempt > 0 && observer_->wait(delay)) return false;
     if (try_once(shown)) return true;
-    if (observer_->wait(std::chrono::milliseconds(0))) return false;
+    if (observer_->stopping()) return false;
   }
   ++failed_;
   if (!hello_.observer().stop_on_error()) return true;
@@ -286,9 +293,9 @@ bool ObserverSession::try_once(const Shown& shown) {
     observer_->on_event(*event);
   } catch (...) {
     const std::string what = what_of(std::current_exception());
-    note_failure(event == nullptr ? "on_gap: " + what
-                                  : "on_event: " + what + " (event " + std::to_string(event->seq()) + " " +
-                                        event->type() + ")");
+    note_failure(event == nullptr
+                     ? "on_gap: " + what
+                     : "on_event: " + what + " (event " + std::to_string(event->seq()) + " " + event->type() + ")");
     return false;
   }
   ++handled_;

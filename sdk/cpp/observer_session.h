@@ -14,6 +14,7 @@
 #include <string>
 #include <thread>
 #include <variant>
+#include <vector>
 
 #include "liongate/observer.h"
 #include "liongate/v1/frame.pb.h"
@@ -40,7 +41,7 @@ class ObserverSession {
   void refuse(const std::string& message);
   void send_ready();
   void answer_ping(std::uint64_t nonce);
-  void show(Shown shown);
+  void hand_over();
   void finish();
   void protocol_error(const std::string& what);
 
@@ -62,6 +63,8 @@ class ObserverSession {
   v1::Hello hello_;
   std::unique_ptr<PluginBase> observer_;
   std::string startup_error_;
+
+  std::vector<Shown> taken_;  // by the reading thread, not handed over yet
 
   std::mutex mutex_;
   std::condition_variable arrived_;

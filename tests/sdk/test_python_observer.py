@@ -163,7 +163,8 @@ def test_an_observer_that_is_asked_to_stop_ends_behind_the_event_it_is_at(start:
         assert plugin.wait() == 1
 
 
-@pytest.mark.parametrize("raised", ["asyncio.CancelledError()", "KeyboardInterrupt()", "GeneratorExit()", "SystemExit(3)"])
+@pytest.mark.parametrize("raised", ["asyncio.CancelledError()", "KeyboardInterrupt()", "GeneratorExit()",
+                                    "SystemExit(3)"])
 def test_whatever_an_observer_raises_the_next_event_follows(start: Start, raised: str) -> None:
     source = f"""
         import asyncio

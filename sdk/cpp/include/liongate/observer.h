@@ -20,6 +20,7 @@
 // before the observer or the daemon was killed is sent again.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -94,6 +95,8 @@ class PluginBase {
 
   // Waits, for a handler that tries again; true at once when the observer is asked to stop.
   bool wait(std::chrono::milliseconds time);
+  // Is the observer asked to stop? What has not been acknowledged comes again at the next start.
+  bool stopping() const { return stopping_; }
   // Called by the library.
   void ask_to_stop();
 
@@ -102,7 +105,7 @@ class PluginBase {
   const std::string config_json_;
   std::mutex mutex_;
   std::condition_variable asked_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
 };
 
 using ObserverMaker = std::function<std::unique_ptr<PluginBase>(std::string plugin_id, std::string config_json)>;
