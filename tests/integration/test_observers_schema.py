@@ -246,6 +246,22 @@ def test_sighup_reads_the_file_again_and_tries_again_what_failed(observers: Obse
     daemon.wait_state("late", "RUNNING")
 
 
+def test_where_an_observer_begins_counts_from_its_entry_also_if_its_module_came_later(observers: Observers) -> None:
+    daemon = observers.daemon.start()
+    daemon.load("hello")
+    daemon.invoke("hello", "before")
+    entry = observers.recorder("late", start="beginning", filter={"types": ["PluginResult"]})
+    module = observers.folder / "recording/recorder.py"
+    hidden = module.rename(module.with_suffix(".later"))
+    observers.write(entry)
+    daemon.wait_event("PluginFailed", plugin="late")
+    hidden.rename(module)
+    daemon.ctl.ok("reload-config")
+    daemon.wait_state("late", "RUNNING")
+    observers.caught_up("late")
+    assert observers.seen("late") == [event.seq for event in daemon.events(types=["PluginResult"])]
+
+
 def test_a_file_that_appears_and_goes_is_seen(observers: Observers) -> None:
     daemon = observers.daemon.start()
     observers.write(observers.recorder("one"))

@@ -374,6 +374,16 @@ def test_the_exporter_writes_each_event_once_when_the_disk_was_full(tmp_path: Pa
     assert written == [str(seq) for seq in range(1, 31)]
 
 
+def test_the_exporter_takes_a_header_from_a_secret(tmp_path: Path) -> None:
+    namespace = runpy.run_path(str(BUILD / "plugins/event-exporter/event_exporter.py"))
+    (tmp_path / "collector").write_text("Bearer abc\n", encoding="utf-8")
+    namespace["HttpSink"].__init__.__globals__["SECRETS_FOLDER"] = str(tmp_path)
+    sink = namespace["HttpSink"]("http://d", {"X-Team": "us"}, {"Authorization": "collector"}, 1.0)
+    assert sink.headers["Authorization"] == "Bearer abc" and sink.headers["X-Team"] == "us"
+    with pytest.raises(ValueError, match="Authorization is the secret 'none', and that is not there.*secret:none"):
+        namespace["HttpSink"]("http://d", {}, {"Authorization": "none"}, 1.0)
+
+
 def test_the_exporter_writes_each_event_once_and_rotates(tmp_path: Path) -> None:
     exporter = load(BUILD / "plugins/event-exporter/event_exporter.py", "EventExporter")
     file = tmp_path / "events.jsonl"
