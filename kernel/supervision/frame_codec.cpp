@@ -85,14 +85,16 @@ std::span<char> FrameDecoder::room() {
       buffer_.resize(limits::kFrameReadChunkBytes);
       buffer_.shrink_to_fit();
     }
-  } else if (begin_ > 0 && buffer_.size() - end_ < limits::kFrameReadChunkBytes / 16) {
-    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
-    end_ -= begin_;
-    begin_ = 0;
   }
   // Grows by what has really arrived, not by what a length claims: a plugin that announces 16 MiB and sends nothing
   // costs nothing.
   const std::size_t step = std::clamp(end_ - begin_, limits::kFrameReadChunkBytes / 16, limits::kFrameReadChunkBytes);
+  if (begin_ > 0 && buffer_.size() - end_ < step) {
+    // Before it grows: of frames that follow one another without a pause it would keep every one that was taken.
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
   const std::size_t needed = end_ + step;
   if (buffer_.size() < needed) buffer_.resize(needed);
   return {buffer_.data() + end_, buffer_.size() - end_};

@@ -30,6 +30,9 @@ class FrameDecoder {
   // True while the beginning of a frame was read and its end was not.
   bool midway() const { return end_ > begin_; }
 
+  // What its buffer takes: at most twice the largest frame and a chunk.
+  std::size_t memory_bytes() const { return buffer_.capacity(); }
+
  private:
   std::uint32_t frame_bytes_max_;
   std::string buffer_;

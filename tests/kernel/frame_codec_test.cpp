@@ -237,3 +237,19 @@ TEST_CASE("a frame has no more fields than the bound, wherever they are") {
   large.mutable_result()->mutable_output()->set_data(std::string(1'000'000, '\x22'));
   CHECK(decoded(bytes_of(large)));
 }
+
+TEST_CASE("frames that follow one another without a pause take the memory of one") {
+  FrameDecoder decoder;
+  const std::string frame = bytes_of(result_frame(1, std::string(1'000'003, 'x')));
+  const std::string stream = frame + frame + frame + frame + frame + frame + frame + frame;
+  std::size_t taken = 0;
+  // A pipe gives 64 KiB at a time, so that a read ends in one frame and begins in the one before.
+  for (int round = 0; round < 8; ++round) {
+    for (std::size_t at = 0; at < stream.size(); at += 65'536) {
+      feed(decoder, std::string_view(stream).substr(at, 65'536));
+      taken += take_all(decoder).size();
+      REQUIRE(decoder.memory_bytes() <= 2 * (frame.size() + limits::kFrameReadChunkBytes));
+    }
+  }
+  CHECK(taken == 64);
+}
