@@ -136,7 +136,9 @@ class PluginActor final : private supervision::InstanceListener {
   void on_crashed(const supervision::PluginInstance& instance, const supervision::PluginExit& exit,
                   const std::optional<Error>& cause);
   // After a crash, or a start that failed; `last` is the reason to be FAILED with when there were too many.
-  void schedule_restart(std::optional<MonotonicTime> started, Reason last);
+  void schedule_restart(std::optional<MonotonicTime> started, Reason last,
+                        supervision::Progress progress = supervision::Progress::kNone);
+  supervision::Progress progress_of_instance() const;
   void try_start_later(const Error& error);
   void answer_pings(Result<v1::Pong> pong);
   void done_when_durable(EventSeq seq, Done done);
@@ -157,6 +159,7 @@ class PluginActor final : private supervision::InstanceListener {
   // Of an observer: the feed of `instance_`, and how far all feeds of this life have come.
   std::shared_ptr<observation::Feed> feed_;
   std::shared_ptr<observation::FeedProgress> progress_ = std::make_shared<observation::FeedProgress>();
+  std::uint64_t acknowledged_before_ = 0;  // of it, when the feed began
 
   std::deque<Command> commands_;
   bool command_running_ = false;

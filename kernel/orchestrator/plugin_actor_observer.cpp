@@ -15,6 +15,7 @@ void PluginActor::begin_feed() {
   order.plugin_id = record_.id.str();
   order.settings = record_.loaded().manifest().observer();
   order.progress = progress_;
+  acknowledged_before_ = progress_->acknowledged;
   // The feed tells nobody once it was ended, and it is ended with its instance.
   order.listener.failed = [this, instance](const Error& error) {
     instance->end(Error(error).in("observer " + name()));
@@ -43,6 +44,11 @@ void PluginActor::begin_feed() {
 
 void PluginActor::end_feed() {
   if (const auto feed = std::exchange(feed_, nullptr)) feed->end();
+}
+
+// What the last instance acknowledged; an Ack that was in its pipe may be missing.
+supervision::Progress PluginActor::progress_of_instance() const {
+  return progress_->acknowledged > acknowledged_before_ ? supervision::Progress::kMade : supervision::Progress::kNone;
 }
 
 bool PluginActor::on_instance_ack(PluginInstance& instance, const v1::Ack& ack) {

@@ -54,16 +54,16 @@ void PluginActor::on_crashed(const PluginInstance& instance, const PluginExit& e
     log_->add("log", "error", recorded.error().message, "");
     return;
   }
-  schedule_restart(std::exchange(ready_time_, std::nullopt), Reason::kPluginCrashed);
+  schedule_restart(std::exchange(ready_time_, std::nullopt), Reason::kPluginCrashed, progress_of_instance());
 }
 
-void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason last) {
+void PluginActor::schedule_restart(std::optional<MonotonicTime> started, Reason last, supervision::Progress progress) {
   if (starts_no_more_) {
     calls_.fail_waiting(make_error(Reason::kShuttingDown, "the daemon is shutting down"));
     return;
   }
   const double jitter = std::uniform_real_distribution<double>(0.0, 1.0)(jitter_);
-  const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter);
+  const auto wait = restart_policy_.on_crash(context_.clock.now(), started, jitter, progress);
   if (!wait) {
     fail_plugin(
         "system",

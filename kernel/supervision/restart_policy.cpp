@@ -12,10 +12,16 @@ constexpr double kJitter = 0.2;
 }  // namespace
 
 std::optional<std::chrono::milliseconds> RestartPolicy::on_crash(MonotonicTime now,
-                                                                 std::optional<MonotonicTime> started, double jitter) {
+                                                                 std::optional<MonotonicTime> started, double jitter,
+                                                                 Progress progress) {
   if (started && now - *started >= kHealthyAfter) reset();
-  crashes_.push_back(now);
-  while (now - crashes_.front() > kCrashWindow) crashes_.pop_front();
+  if (progress == Progress::kMade) {
+    crashes_.clear();
+    backoff_ms_ = std::min(backoff_ms_, kRestartBackoffOfProgressMsMax);
+  } else {
+    crashes_.push_back(now);
+  }
+  while (!crashes_.empty() && now - crashes_.front() > kCrashWindow) crashes_.pop_front();
   if (crashes_.size() > static_cast<std::size_t>(limits::kRestartsPerMinuteMax)) return std::nullopt;
   const double factor = 1.0 - kJitter + 2.0 * kJitter * jitter;
   const auto wait = std::chrono::milliseconds(static_cast<int>(backoff_ms_ * factor));

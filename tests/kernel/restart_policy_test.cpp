@@ -85,3 +85,16 @@ TEST_CASE("a start by request forgets the past") {
   policy.reset();
   CHECK(policy.on_crash(kStart, std::nullopt, kNoJitter)->count() == limits::kRestartBackoffMsMin);
 }
+
+TEST_CASE("what got on with its work before it crashed is started again however often, and not too late") {
+  RestartPolicy policy;
+  for (int i = 0; i < 10 * limits::kRestartsPerMinuteMax; ++i) {
+    const auto wait = policy.on_crash(kStart + i * 1s, kStart, kNoJitter, supervision::Progress::kMade);
+    REQUIRE(wait.has_value());
+    CHECK(wait->count() <= supervision::kRestartBackoffOfProgressMsMax);
+  }
+  for (int i = 0; i < limits::kRestartsPerMinuteMax; ++i) {
+    CHECK(policy.on_crash(kStart + 60s + i * 1s, std::nullopt, kNoJitter).has_value());
+  }
+  CHECK_FALSE(policy.on_crash(kStart + 66s, std::nullopt, kNoJitter).has_value());
+}

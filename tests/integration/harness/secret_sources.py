@@ -81,7 +81,7 @@ def files_holding(folder: Path, values: list[str], but: list[Path]) -> list[str]
     """Each file below `folder` whose bytes or name hold one of the values, but those that it comes from."""
     found = []
     for path in sorted(folder.rglob("*")):
-        content = str(path).encode()
+        content = os.fsencode(path)
         if path.is_file() and not path.is_symlink() and path not in but:
             content += path.read_bytes()
         found += [f"{path}: {value}" for value in found_in(content, values)]
